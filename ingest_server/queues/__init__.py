@@ -1,0 +1,1 @@
+"""Queues behind the door `ingest_server.ports.BatchQueue`."""
