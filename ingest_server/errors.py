@@ -1,9 +1,27 @@
 """What can go wrong, as one tree; the consequence stands beside each leaf.
 
-    IngestError
-    ├── StartRefused            the server does not start; exit code 1 and the remedy
-    │   └── EmbeddedUnavailable     no embedded PostgreSQL to be had
+IngestError
+├── StartRefused            the server does not start; exit code 1 and the remedy
+│   ├── EmbeddedUnavailable     no embedded PostgreSQL to be had
+│   └── IncompatibleTable       a model and its table disagree
+├── RequestRefused          an HTTP answer: problem+json with `status`
+│   ├── BadRequest              400
+│   ├── NotFound                404
+│   ├── Conflict                409, Retry-After
+│   ├── TooLarge                413, with limit and limit_unit
+│   ├── UnsupportedMedia        415
+│   ├── Unprocessable           422
+│   └── Overloaded              503, Retry-After: nothing was kept
+└── SinkError               a batch could not be settled now; it is kept and comes again
+├── Unavailable             the sink is away or too busy for anyone: wait, then the same batch
+├── Contended               this batch was unlucky (deadlock, lock time-out): again, then aside
+└── Misconfigured           the table cannot be written by anyone: aside, loud, until a try passes
 """
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from ingest_server.model import Refusal
 
 
 class IngestError(Exception):
@@ -21,3 +39,125 @@ class StartRefused(IngestError):
 
 class EmbeddedUnavailable(StartRefused):
     """The embedded PostgreSQL cannot be had."""
+
+
+class IncompatibleTable(StartRefused):
+    """A model and the table in the database disagree in a way that is not ours to mend."""
+
+
+class RequestRefused(IngestError):
+    """A request that was not carried out; nothing of it was kept."""
+
+    status: ClassVar[int]
+    title: ClassVar[str]
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        limit: int | None = None,
+        limit_unit: str | None = None,
+        table: str | None = None,
+        retry_after: int | None = None,
+        errors: Sequence[Refusal] = (),
+    ) -> None:
+        self.detail = detail
+        self.limit = limit
+        self.limit_unit = limit_unit
+        self.table = table
+        self.retry_after = retry_after
+        self.errors = tuple(errors)
+        super().__init__(detail)
+
+
+class BadRequest(RequestRefused):
+    """The request breaks a rule of the contract."""
+
+    status = 400
+    title = "Bad request"
+    kind = "bad-request"
+
+
+class Forbidden(RequestRefused):
+    """The request comes from where none is wanted."""
+
+    status = 403
+    title = "Forbidden"
+    kind = "forbidden"
+
+
+class NotFound(RequestRefused):
+    """No such table, batch, crawl or dead letter."""
+
+    status = 404
+    title = "Not found"
+    kind = "not-found"
+
+
+class ReceiveTimeout(RequestRefused):
+    """The body did not arrive in time."""
+
+    status = 408
+    title = "Request timeout"
+    kind = "request-timeout"
+
+
+class Conflict(RequestRefused):
+    """A batch of this name is being received right now."""
+
+    status = 409
+    title = "Conflict"
+    kind = "conflict"
+
+
+class TooLarge(RequestRefused):
+    """More items or bytes than one batch may have."""
+
+    status = 413
+    title = "Content too large"
+    kind = "too-large"
+
+
+class UnsupportedMedia(RequestRefused):
+    """A media type or an encoding that the contract does not name."""
+
+    status = 415
+    title = "Unsupported media type"
+    kind = "unsupported-media-type"
+
+
+class Unprocessable(RequestRefused):
+    """The name was used before with another body, an item of a strict batch is invalid, or there is no item."""
+
+    status = 422
+    title = "Unprocessable content"
+    kind = "unprocessable"
+
+
+class Overloaded(RequestRefused):
+    """Queue, memory or disk is full, or the server is shutting down: nothing was kept."""
+
+    status = 503
+    title = "Service unavailable"
+    kind = "unavailable"
+
+
+class SinkError(IngestError):
+    """A batch that could not be settled now. `reason` is safe to log: it holds no item's content."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Unavailable(SinkError):
+    """The sink could not be asked."""
+
+
+class Contended(SinkError):
+    """The sink could be asked, but this batch met a lock or a limit."""
+
+
+class Misconfigured(SinkError):
+    """The table cannot be written as things are: missing, changed, or without privilege."""

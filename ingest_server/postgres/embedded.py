@@ -187,7 +187,9 @@ class EmbeddedPostgres:
             cwd="/",
             start_new_session=True,  # a Ctrl-C in the terminal is for us; the server is stopped after the drain
             check=False,
-            **({"user": account.uid, "group": account.gid, "extra_groups": []} if account.is_other else {}),
+            user=account.uid if account.is_other else None,
+            group=account.gid if account.is_other else None,
+            extra_groups=[] if account.is_other else None,
         )
 
 

@@ -1,0 +1,173 @@
+"""Who may come in now: bytes are accounted as they arrive, memory is watched, and a refusal says when to come back."""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+
+import psutil
+
+from ingest_server.errors import Overloaded, TooLarge
+from ingest_server.ports import BatchQueue
+
+_WINDOW_SECONDS = 30.0
+_MEMORY_LOOK_SECONDS = 0.25
+
+
+class DrainRate:
+    """How many bytes a second were settled lately."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._settled: deque[tuple[float, int]] = deque()
+        self._sum = 0
+
+    def drained(self, size: int) -> None:
+        """So many bytes were settled now."""
+        self._settled.append((self._clock(), size))
+        self._sum += size
+        self._forget()
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Over the last 30 seconds, or what there is of them; 0 where nothing was settled."""
+        self._forget()
+        if not self._settled:
+            return 0.0
+        return self._sum / max(1.0, self._clock() - self._settled[0][0])
+
+    def _forget(self) -> None:
+        horizon = self._clock() - _WINDOW_SECONDS
+        while self._settled and self._settled[0][0] < horizon:
+            self._sum -= self._settled.popleft()[1]
+
+
+class Memory:
+    """Resident memory of this process, looked at four times a second at most."""
+
+    def __init__(self, clock: Callable[[], float], limit: int) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._process = psutil.Process()
+        self._seen = -math.inf
+        self._resident = 0
+
+    @property
+    def resident(self) -> int:
+        """Bytes."""
+        if self._clock() - self._seen >= _MEMORY_LOOK_SECONDS:
+            self._resident = self._process.memory_info().rss
+            self._seen = self._clock()
+        return self._resident
+
+
+class Room:
+    """What one request may take: bytes are taken as they arrive, and given back when the batch is in the queue or refused."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Account for so many more bytes. Raises `Overloaded` where there is no room for them."""
+        self._admission.take(size, has=self.taken)
+        self.taken += size
+
+    def give_back(self) -> None:
+        """Everything that was taken."""
+        self._admission.give_back(self.taken)
+        self.taken = 0
+
+
+class Admission:
+    """Lets requests in while queue and memory have room. An empty server always admits one batch.
+
+    Memory is admitted by accounted bytes; the limit on resident memory comes on top, and only while something waits:
+    resident memory does not always fall when memory is freed, and a gate on it alone could stay shut for ever.
+    """
+
+    def __init__(
+        self,
+        queue: BatchQueue,
+        rate: DrainRate,
+        memory: Memory,
+        *,
+        max_items: int,
+        max_bytes: int,
+        chance: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._queue = queue
+        self._rate = rate
+        self._memory = memory
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._chance = chance
+        self._receiving = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse everything from now on: the server is shutting down."""
+        self._closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server is shutting down."""
+        return self._closed
+
+    @property
+    def receiving_bytes(self) -> int:
+        """Bytes of bodies that are being received."""
+        return self._receiving
+
+    def enter(self, content_length: int | None) -> Room:
+        """Let a request in, before its body is read. Raises `Overloaded`."""
+        if reason := self.reason_to_refuse():
+            raise Overloaded(reason, retry_after=self.retry_after())
+        room = Room(self)
+        if content_length:
+            self._check_bytes(content_length, has=0)
+        return room
+
+    def reason_to_refuse(self) -> str | None:
+        """Why nobody is let in now, if so."""
+        if self._closed:
+            return "the server is shutting down"
+        if self._queue.batches == 0:
+            return None
+        if self._queue.items >= self._max_items:
+            return f"the queue is full: {self._queue.items} items wait"
+        if self._queue.bytes >= self._max_bytes:
+            return f"the queue is full: {self._queue.bytes} bytes wait"
+        if self._memory.resident > self._memory.limit:
+            return f"memory is short: {self._memory.resident} bytes of at most {self._memory.limit} are in use"
+        return None
+
+    def take(self, size: int, *, has: int) -> None:
+        """Account for bytes that arrived."""
+        self._check_bytes(size, has=has)
+        self._receiving += size
+
+    def give_back(self, size: int) -> None:
+        """They are in the queue now, or gone."""
+        self._receiving -= size
+
+    def retry_after(self) -> int:
+        """Seconds until what waits should be settled: 1 to 60, with jitter."""
+        waiting = self._queue.bytes + self._receiving
+        rate = self._rate.bytes_per_second
+        seconds = waiting / rate if rate else 5.0
+        return max(1, min(60, math.ceil(seconds * self._chance(0.5, 1.0))))
+
+    def _check_bytes(self, size: int, *, has: int) -> None:
+        others = self._queue.bytes + self._receiving - has
+        if others > 0 and others + has + size > self._max_bytes:
+            raise Overloaded(
+                f"no room for this batch now: {others} bytes wait or arrive, of at most {self._max_bytes}",
+                retry_after=self.retry_after(),
+            )
+
+
+def check_size(size: int, limit: int, unit: str) -> None:
+    """Raise `TooLarge` where size is above the limit."""
+    if size > limit:
+        raise TooLarge(f"the batch has more than {limit} {unit}", limit=limit, limit_unit=unit)

@@ -1,0 +1,110 @@
+"""Dead letters: listed, grouped, shown, exported."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ingest_server import wire
+from ingest_server.api.answers import answer, cursor_of, page_size, text_parameter, uuid_of
+from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of, table_of
+from ingest_server.api.views import DeadLettersView, DeadLetterView, LetterGroupsView, LetterGroupView
+from ingest_server.errors import NotFound
+from ingest_server.model import DeadLetter
+from ingest_server.ports import LetterFilter
+
+_NDJSON = "application/x-ndjson"
+_EXPORT_PAGE = 200
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    """A page of dead letters, newest first; with `Accept: application/x-ndjson` all of them, a line each."""
+    context = request.app[CONTEXT]
+    table = request.query.get("table")
+    wanted = LetterFilter(
+        table=None if table is None else table_of(request, table),
+        crawl=text_parameter(request, "crawl"),
+        code=text_parameter(request, "code"),
+        limit=page_size(request),
+        before=cursor_of(request),
+    )
+    if _NDJSON in request.headers.get("Accept", ""):
+        return await _export(request, wanted)
+    letters = await context.ledger.dead_letters(owner_of(request), wanted)
+    cursor = str(letters[-1].id) if len(letters) == wanted.limit else None
+    body = {"dead_letters": [_shown(letter, context.schema) for letter in letters], "cursor": cursor}
+    return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+
+async def _export(request: web.Request, wanted: LetterFilter) -> web.StreamResponse:
+    context = request.app[CONTEXT]
+    wanted = replace(wanted, limit=_EXPORT_PAGE)
+    letters: Sequence[DeadLetter] = await context.ledger.dead_letters(owner_of(request), wanted)
+    response = web.StreamResponse(headers={"Content-Type": _NDJSON})
+    await response.prepare(request)
+    while letters:
+        lines = (orjson.dumps(_shown(letter, context.schema)) + b"\n" for letter in letters)
+        await response.write(b"".join(lines))
+        letters = await context.ledger.dead_letters(owner_of(request), replace(wanted, before=letters[-1].id))
+    await response.write_eof()
+    return response
+
+
+async def groups(request: web.Request) -> web.Response:
+    """How many there are by table, code and column."""
+    context = request.app[CONTEXT]
+    found = await context.ledger.groups(owner_of(request))
+    return answer(LetterGroupsView(groups=[LetterGroupView.of_group(one, context.schema) for one in found]))
+
+
+async def show(request: web.Request) -> web.Response:
+    """One dead letter with its item."""
+    context = request.app[CONTEXT]
+    name = uuid_of(request.match_info["id"])
+    letter = None if name is None else await context.ledger.dead_letter(owner_of(request), name)
+    if letter is None:
+        raise NotFound("there is no such dead letter")
+    return web.Response(body=orjson.dumps(_shown(letter, context.schema)), content_type="application/json")
+
+
+def _shown(letter: DeadLetter, schema: str) -> dict[str, Any]:
+    """The letter with its item exactly as it was sent, where that is JSON."""
+    body = DeadLetterView.of_letter(letter, schema).model_dump(mode="json")
+    if wire.is_json(letter.raw):
+        body["item"] = orjson.Fragment(letter.raw)
+        del body["raw"]
+    else:
+        body["raw"] = b64encode(letter.raw).decode()
+        del body["item"]
+    return body
+
+
+_FILTERS = (
+    Parameter("query", "table", "only this table's"),
+    Parameter("query", "crawl", "only this crawl's"),
+    Parameter("query", "code", "only this code"),
+    Parameter("query", "limit", "how many", {"type": "integer", "minimum": 1, "maximum": 1000}),
+    Parameter("query", "cursor", "go on where an earlier page ended"),
+)
+
+ROUTES = (
+    Route(
+        *("GET", "/v1/dead-letters", listing, "Dead letters, newest first"),
+        answers={200: DeadLettersView},
+        parameters=_FILTERS,
+        problems=(400, 503),
+    ),
+    Route(
+        *("GET", "/v1/dead-letters/groups", groups, "Dead letters by table, code and column"),
+        answers={200: LetterGroupsView},
+        problems=(503,),
+    ),
+    Route(
+        *("GET", "/v1/dead-letters/{id}", show, "One dead letter with its item"),
+        answers={200: DeadLetterView},
+        problems=(404, 503),
+    ),
+)

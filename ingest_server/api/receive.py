@@ -1,0 +1,189 @@
+"""A batch comes in: admitted, read, decoded, named, checked against what was sent before, and put onto the queue."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiohttp import web
+
+from ingest_server import wire
+from ingest_server.admission import Room, check_size
+from ingest_server.api.context import CONTEXT, Context, owner_of, table_of
+from ingest_server.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    Overloaded,
+    ReceiveTimeout,
+    SinkError,
+    TooLarge,
+    Unprocessable,
+)
+from ingest_server.inflate import Inflater, inflater
+from ingest_server.model import Batch, Form, Settled, TableName
+from ingest_server.names import uuid7
+from ingest_server.statuses import Waiting
+
+# The ledger is asked for a name that was sent before, but a batch does not wait for a database that is away: the ledger's
+# key absorbs it later.
+_LEDGER_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a request: a batch on its way, or one that was settled before; and whether it was sent again."""
+
+    outcome: Waiting | Settled
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What the headers say, checked."""
+
+    owner: str
+    table: TableName
+    form: Form
+    id: UUID
+    named: bool
+    crawl: str | None
+    strict: bool
+
+
+async def receive(request: web.Request, preferences: wire.Preferences) -> Received:
+    """Take the batch in. Raises one of `RequestRefused`; then nothing of it was kept."""
+    context = request.app[CONTEXT]
+    head = _read_head(request, preferences)
+    body_decoder = inflater(_single(request, "Content-Encoding"))
+    if request.content_length is not None:
+        check_size(request.content_length, context.limits.sent_bytes, "bytes")
+    room = context.admission.enter(request.content_length)
+    if not context.statuses.begin_receiving(head.owner, head.id):
+        raise Conflict("a batch of this name is being received right now", retry_after=1)
+    try:
+        await _check_table(context, head.table)
+        body = await _read_body(request, room, body_decoder)
+        return await _accept(context, head, body)
+    finally:
+        context.statuses.end_receiving(head.owner, head.id)
+        room.give_back()
+
+
+def _read_head(request: web.Request, preferences: wire.Preferences) -> _Head:
+    owner = owner_of(request)
+    key = _single(request, "Idempotency-Key")
+    crawl = _single(request, "Ingest-Crawl")
+    return _Head(
+        owner=owner,
+        table=table_of(request),
+        form=wire.form_of(request.headers.get("Content-Type")),
+        id=uuid7() if key is None else wire.batch_id(owner, key),
+        named=key is not None,
+        crawl=None if crawl is None else wire.crawl_id(crawl),
+        strict=preferences.strict,
+    )
+
+
+def _single(request: web.Request, name: str) -> str | None:
+    values = request.headers.getall(name, [])
+    if len(values) > 1:
+        raise BadRequest(f"{name} stands more than once")
+    return values[0] if values else None
+
+
+async def _check_table(context: Context, table: TableName) -> None:
+    """404 is said only after asking the catalogue; where it cannot be asked and the table is not known, 503."""
+    try:
+        spec = await context.sink.spec(table)
+    except SinkError as error:
+        raise Overloaded(
+            "the table is not known here yet, and PostgreSQL cannot be asked now", table=table.shown(context.schema)
+        ) from error
+    if spec is None:
+        shown = table.shown(context.schema)
+        raise NotFound(f"there is no table {shown}: create it, or start the server with --create-tables", table=shown)
+
+
+async def _read_body(request: web.Request, room: Room, decoder: Inflater) -> bytes:
+    limits = request.app[CONTEXT].limits
+    pieces: list[bytes] = []
+    sent = decoded = 0
+    try:
+        async with asyncio.timeout(limits.receive_seconds):
+            async for arrived in request.content.iter_any():
+                sent += len(arrived)
+                check_size(sent, limits.sent_bytes, "bytes")
+                for piece in decoder.feed(arrived):
+                    decoded += len(piece)
+                    check_size(decoded, limits.decoded_bytes, "decoded_bytes")
+                    room.take(len(piece))
+                    pieces.append(piece)
+                    if len(piece) > len(arrived):  # a piece that grew may be followed by hundreds: let others run
+                        await asyncio.sleep(0)
+    except TimeoutError:
+        raise ReceiveTimeout(f"the body did not arrive within {limits.receive_seconds:g} seconds") from None
+    decoder.finish()
+    return b"".join(pieces)
+
+
+async def _accept(context: Context, head: _Head, body: bytes) -> Received:
+    items = wire.split(body, head.form)
+    if not items:
+        raise Unprocessable("there is no item in the body")
+    check_size(len(items), context.limits.items, "items")
+    largest = max(map(len, items))
+    if largest > context.limits.item_bytes:
+        limit = context.limits.item_bytes
+        raise TooLarge(f"an item has {largest} bytes, of at most {limit}", limit=limit, limit_unit="item_bytes")
+    batch = Batch(
+        id=head.id,
+        owner=head.owner,
+        table=head.table,
+        crawl=head.crawl,
+        body=body,
+        form=head.form,
+        total=len(items),
+        fingerprint=wire.fingerprint(body),
+        strict=head.strict,
+        created_at=context.clock(),
+    )
+    del items
+    if head.named and (known := await _sent_before(context, batch)) is not None:
+        context.telemetry.replayed(batch.id)
+        return Received(known, replayed=True)
+    if batch.strict:
+        await _check_strictly(context, batch)
+    entry = context.statuses.accepted(batch)
+    try:
+        await context.queue.put(batch)
+    except Overloaded:
+        context.statuses.withdrawn(batch)
+        raise
+    context.telemetry.accepted(batch)
+    return Received(entry)
+
+
+async def _sent_before(context: Context, batch: Batch) -> Waiting | Settled | None:
+    """The batch of this name if there was one. Raises `Unprocessable` where it had another body or table."""
+    known: Waiting | Settled | None = context.statuses.waiting(batch.owner, batch.id)
+    known = known or context.statuses.recent(batch.owner, batch.id)
+    if known is None:
+        with contextlib.suppress(SinkError, TimeoutError):
+            async with asyncio.timeout(_LEDGER_SECONDS):
+                known = await context.ledger.batch(batch.owner, batch.id)
+    if known is None:
+        return None
+    first = known.batch if isinstance(known, Waiting) else known
+    if (first.fingerprint, first.table) != (batch.fingerprint, batch.table):
+        raise Unprocessable("this name was used before with another body or table: give every batch a name of its own")
+    return known
+
+
+async def _check_strictly(context: Context, batch: Batch) -> None:
+    try:
+        refusals = await context.sink.check(batch)
+    except SinkError as error:
+        raise Overloaded("a strict batch is checked first, and PostgreSQL cannot be asked now") from error
+    if refusals:
+        raise Unprocessable(f"{len(refusals)} of {batch.total} items of this strict batch are invalid", errors=refusals)

@@ -1,0 +1,98 @@
+"""The server about itself: tables, probes, metrics, the published contract, and a page of links."""
+
+from datetime import UTC, datetime
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ingest_server.api.answers import answer
+from ingest_server.api.context import CONTEXT, Context, Route
+from ingest_server.api.views import LiveView, ParkedView, ReadyView, TablesView, TableView
+from ingest_server.model import TableName
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ingest-server</title>
+<h1>ingest-server</h1>
+<ul>
+<li><a href="/readyz">/readyz</a> whether batches are taken in
+<li><a href="/v1/tables">/v1/tables</a> tables and how they are written
+<li><a href="/v1/batches">/v1/batches</a> batches, newest first
+<li><a href="/v1/dead-letters">/v1/dead-letters</a> refused items with their reasons
+<li><a href="/v1/dead-letters/groups">/v1/dead-letters/groups</a> the same, grouped
+<li><a href="/metrics">/metrics</a> for Prometheus
+<li><a href="/openapi.json">/openapi.json</a> the contract
+</ul></html>
+"""
+
+
+async def tables(request: web.Request) -> web.Response:
+    """Every table that may be written."""
+    context = request.app[CONTEXT]
+    counts = context.telemetry.settled_counts()
+    views = [
+        TableView.of_spec(spec, context.schema, counts.get(spec.table, {}), _parked(context, spec.table))
+        for spec in await context.sink.tables()
+    ]
+    return answer(TablesView(tables=views))
+
+
+def _parked(context: Context, table: TableName) -> ParkedView | None:
+    trouble = context.telemetry.wrong_tables.get(table)
+    if trouble is None:
+        return None
+    waiting = context.statuses.tables_in().get(table, 0)
+    return ParkedView(since=datetime.fromtimestamp(trouble.since, UTC), reason=trouble.reason, waiting=waiting)
+
+
+async def live(request: web.Request) -> web.Response:  # noqa: ARG001  a handler's shape
+    """That this is answered says it."""
+    return answer(LiveView())
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Whether batches are taken in now. PostgreSQL being away is a warning while the queue has room."""
+    context = request.app[CONTEXT]
+    reasons = [reason] if (reason := context.admission.reason_to_refuse()) else []
+    if not context.workers_alive():
+        reasons.append("no worker is running")
+    warnings = ["PostgreSQL is away: batches wait"] if context.telemetry.sink_is_away else []
+    warnings += [
+        f"table {table.shown(context.schema)} cannot be written: {trouble.reason}"
+        for table, trouble in context.telemetry.wrong_tables.items()
+    ]
+    view = ReadyView(ready=not reasons, reasons=reasons, warnings=warnings)
+    return answer(view, 503 if reasons else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Prometheus' text format."""
+    body = generate_latest(request.app[CONTEXT].telemetry.registry)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def page(request: web.Request) -> web.Response:  # noqa: ARG001  a handler's shape
+    """Links, until there is a page for operators."""
+    return web.Response(text=_PAGE, content_type="text/html")
+
+
+OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """The contract as OpenAPI 3.1, generated from the routes."""
+    return web.Response(body=request.app[OPENAPI], content_type="application/json")
+
+
+def as_json(document: object) -> bytes:
+    """A document as it is published."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+ROUTES = (
+    Route("GET", "/v1/tables", tables, "Tables and how they are written", {200: TablesView}, problems=(503,)),
+    Route("GET", "/livez", live, "Whether the event loop turns", {200: LiveView}),
+    Route("GET", "/readyz", ready, "Whether batches are taken in", {200: ReadyView, 503: ReadyView}),
+    Route("GET", "/metrics", metrics, "Metrics for Prometheus", {200: "text/plain"}),
+    Route("GET", "/openapi.json", openapi, "This contract", {200: "application/json"}),
+    Route("GET", "/", page, "Links", {200: "text/html"}),
+)

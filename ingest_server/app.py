@@ -1,0 +1,287 @@
+"""The server put together: what starts in which order, and how it stops.
+
+Start: database, ledger's schema, models' tables, queue and workers, then the port.
+Stop (SIGTERM or SIGINT): nothing more is let in, what waits is settled, then workers, port, pool and database, in that order.
+"""
+
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+from aiohttp import web
+
+from ingest_server.admission import Admission, DrainRate, Memory
+from ingest_server.api.application import application, runner
+from ingest_server.api.context import Context, Limits
+from ingest_server.backoff import Backoff
+from ingest_server.delivery import Delivery
+from ingest_server.errors import Misconfigured, StartRefused, Unavailable
+from ingest_server.model import TableName, TableOptions, TableSpec
+from ingest_server.postgres.ddl import ensure
+from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.ledger import PostgresLedger
+from ingest_server.postgres.plans import Plans
+from ingest_server.postgres.pool import connection, open_pool, shown_dsn
+from ingest_server.postgres.schema import migrate
+from ingest_server.postgres.sink import PostgresSink
+from ingest_server.queues.memory import MemoryQueue
+from ingest_server.settings import Settings
+from ingest_server.statuses import Statuses
+from ingest_server.tables import Table, spec_of
+from ingest_server.telemetry import Telemetry
+from ingest_server.workers import Workers
+
+log = logging.getLogger("ingest_server")
+
+# Connections for everything but the workers: admission, status, totals, dead letters.
+_READERS = 4
+_DSN_FILE = "postgres.dsn"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model and the table that it describes."""
+
+    model: type[Table]
+    spec: TableSpec
+
+
+async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
+    """Run until a signal. Returns the exit code: 0 when everything that was accepted is settled, else 1.
+
+    `announce` is told the URL once batches are taken in. Raises `StartRefused` where the server cannot start.
+    """
+    models = load_models(settings)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _listen_for_signals(stop, hurry)
+    async with AsyncExitStack() as stack:
+        dsn = await _database(settings, stack)
+        workers_pool = await stack.enter_async_context(await _pool(dsn, settings, settings.workers))
+        readers_pool = await stack.enter_async_context(await _pool(dsn, settings, _READERS))
+        telemetry = Telemetry()
+        if not await _prepare_database(readers_pool, models, stop, dsn):
+            return 0
+        server = Server(settings, models, workers_pool, readers_pool, telemetry)
+        url = await server.start()
+        announce(url)
+        await stop.wait()
+        return await server.stop(hurry)
+
+
+class Server:
+    """Queue, workers and port over an open database."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[TableName, Model],
+        workers_pool: "asyncpg.Pool[asyncpg.Record]",
+        readers_pool: "asyncpg.Pool[asyncpg.Record]",
+        telemetry: Telemetry,
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._pools = (workers_pool, readers_pool)
+        self._queue = MemoryQueue(max_items=settings.queue_items, max_bytes=settings.queue_bytes)
+        self._statuses = Statuses()
+        rate = DrainRate(time.monotonic)
+        self._memory = Memory(time.monotonic, settings.memory_bytes)
+        self._admission = Admission(
+            self._queue, rate, self._memory, max_items=settings.queue_items, max_bytes=settings.queue_bytes
+        )
+        sink = PostgresSink(workers_pool, self._plans(workers_pool, models), now)
+        delivery = Delivery(sink, telemetry, pause=asyncio.sleep)
+        self._workers = Workers(self._queue, delivery, self._statuses, telemetry, rate, count=settings.workers)
+        # The API asks through connections of its own: a catalogue question does not wait behind the workers' COPYs.
+        readers = PostgresSink(readers_pool, self._plans(readers_pool, models), now)
+        self._runner = runner(
+            application(
+                Context(
+                    admission=self._admission,
+                    queue=self._queue,
+                    statuses=self._statuses,
+                    sink=readers,
+                    ledger=PostgresLedger(readers_pool, now),
+                    telemetry=telemetry,
+                    clock=now,
+                    workers_alive=lambda: self._workers.alive,
+                    schema=settings.schema_,
+                    limits=Limits(
+                        settings.max_batch_items,
+                        settings.max_batch_bytes,
+                        settings.max_decoded_bytes,
+                        settings.max_item_bytes,
+                        settings.receive_timeout,
+                    ),
+                )
+            )
+        )
+
+    async def start(self) -> str:
+        """Start workers, then listen. Returns the URL. Raises `StartRefused` where the port is taken."""
+        self._watch()
+        self._workers.start()
+        await self._runner.setup()
+        settings = self._settings
+        try:
+            await web.TCPSite(self._runner, settings.host, settings.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            await self._workers.stop()
+            raise StartRefused(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error})",
+                remedy="end what listens there, or choose another --port",
+            ) from None
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self, hurry: asyncio.Event) -> int:
+        """Let nothing more in, settle what waits, and end. `hurry` cuts the settling short."""
+        self._admission.close()
+        if self._queue.batches:
+            log.warning("stopping: %d batches are settled first; a second signal stops at once", self._queue.batches)
+        await _first(self._queue.drain, hurry.wait, seconds=self._settings.drain_timeout or None)
+        await self._queue.close()
+        await self._workers.stop()
+        await self._runner.cleanup()
+        if not self._queue.batches:
+            return 0
+        log.error(
+            "%d batches with %d items were accepted in memory and are not settled: their senders must send them again",
+            *(self._queue.batches, self._queue.items),
+        )
+        for entry in self._statuses.of_owner(""):
+            log.error("not settled: batch %s, %d items, crawl %s", entry.batch.id, entry.batch.total, entry.batch.crawl)
+        return 1
+
+    def _plans(self, pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model]) -> Plans:
+        settings = self._settings
+        create = settings.create_tables if settings.create_tables is not None else settings.database is None
+        return Plans(
+            pool,
+            models={name: one.model for name, one in models.items()},
+            options=settings.table_options | {name: _options_of(one) for name, one in models.items()},
+            create_tables=create,
+        )
+
+    def _watch(self) -> None:
+        watch, queue, settings = self._telemetry.watch, self._queue, self._settings
+        watch("ingest_queue_batches", "Batches that wait or are being written", lambda: queue.batches)
+        watch("ingest_queue_items", "Items that wait or are being written", lambda: queue.items)
+        watch("ingest_queue_items_capacity", "Items that may wait", lambda: settings.queue_items)
+        watch("ingest_queue_bytes", "Decoded bytes that wait or are being written", lambda: queue.bytes)
+        watch("ingest_queue_bytes_capacity", "Decoded bytes that may wait", lambda: settings.queue_bytes)
+        watch("ingest_queue_set_aside", "Batches that wait aside for their next try", lambda: queue.set_aside_count)
+        watch("ingest_receiving_bytes", "Bytes of bodies that arrive", lambda: self._admission.receiving_bytes)
+        watch("ingest_memory_bytes", "Resident memory", lambda: self._memory.resident)
+        watch("ingest_memory_limit_bytes", "Resident memory above which nobody is let in", lambda: self._memory.limit)
+        watch("ingest_workers", "Workers", lambda: self._workers.alive)
+        watch("ingest_pool_connections", "Connections to PostgreSQL", lambda: sum(p.get_size() for p in self._pools))
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def load_models(settings: Settings) -> dict[TableName, Model]:
+    """The models in the modules that the settings name. Raises `StartRefused`."""
+    sys.path.insert(0, "")  # as `python -m` does: modules beside the crawl's own
+    found: dict[TableName, Model] = {}
+    for name in settings.tables:
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise StartRefused(
+                f"settings: tables names the module {name}, which cannot be imported ({error})",
+                remedy="start where it can be imported, or set PYTHONPATH",
+            ) from None
+        models = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, Table) and value is not Table
+        ]
+        if not models:
+            raise StartRefused(f"module {name} has no model", remedy="write class X(Table) in it")
+        for model in models:
+            spec = spec_of(model, settings.schema_)
+            found[spec.table] = Model(model, spec)
+    return found
+
+
+def _options_of(one: Model) -> TableOptions:
+    return TableOptions(one.spec.mode, one.spec.newest_by, one.spec.catch_all)
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.database is not None:
+        return settings.database.get_secret_value()
+    embedded = EmbeddedPostgres(settings.data_dir)
+    dsn = await asyncio.to_thread(embedded.start)
+    stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    (settings.data_dir / _DSN_FILE).write_text(dsn + "\n")
+    log.info("embedded PostgreSQL in %s: psql '%s'", embedded.data, dsn)
+    return dsn
+
+
+async def _pool(dsn: str, settings: Settings, size: int) -> "asyncpg.Pool[asyncpg.Record]":
+    try:
+        return await open_pool(dsn, size=size, statement_seconds=settings.statement_timeout)
+    except (ValueError, asyncpg.InterfaceError) as error:
+        raise StartRefused(
+            f"settings: database is no connection string ({type(error).__name__})",
+            remedy="postgresql://user@host:5432/name",
+        ) from None
+
+
+async def _prepare_database(
+    pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model], stop: asyncio.Event, dsn: str
+) -> bool:
+    """Schema and tables, however long PostgreSQL takes to come. False where a signal came first."""
+    backoff, attempt = Backoff(base=0.2, cap=5.0), 0
+    while not stop.is_set():
+        try:
+            async with connection(pool) as one:
+                await migrate(one)
+                for model in models.values():
+                    await ensure(one, model.spec)
+        except Unavailable as error:
+            if attempt == 0:
+                log.error("PostgreSQL at %s is away (%s): waiting for it", shown_dsn(dsn), error.reason)
+            seconds, attempt = backoff.seconds(attempt, lambda _low, high: high), attempt + 1
+            await _first(stop.wait, seconds=seconds)
+        except Misconfigured as error:
+            raise StartRefused(
+                f"PostgreSQL at {shown_dsn(dsn)} refused: {error.reason}",
+                remedy="the role must log in, and own the schema ingest or have CREATE on the database",
+            ) from None
+        else:
+            return True
+    return False
+
+
+async def _first(*events: Callable[[], Awaitable[object]], seconds: float | None = None) -> None:
+    """Return when the first of these does, or after so many seconds."""
+    tasks = [asyncio.ensure_future(event()) for event in events]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _listen_for_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    def on_signal() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)

@@ -1,0 +1,99 @@
+"""The command line: `ingest-server run` and its settings as flags."""
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ingest_server.app import serve
+from ingest_server.errors import StartRefused
+from ingest_server.settings import Settings, config_from_environment, environment_name, flag_name, option_name
+
+cli = typer.Typer(
+    name="ingest-server",
+    help="Takes batches of scraped items over HTTP and settles them in PostgreSQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _run(config: Path | None = None, **flags: Any) -> None:
+    """Run the server. Without any setting: 127.0.0.1:8800, with an embedded PostgreSQL in ./.ingest."""
+    given = {option_name(name): value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings.read(given, config or config_from_environment())
+        logging.basicConfig(
+            level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s"
+        )
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            code = loop.run(serve(settings, announce=_announce))
+    except StartRefused as error:
+        typer.echo(f"ingest-server: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
+
+
+def _announce(url: str) -> None:
+    print(f"listening on {url}", flush=True)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not to be had on every platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _with_settings_as_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command a flag for every setting; `table` is for the file alone."""
+    parameters = [
+        inspect.Parameter(
+            "config",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                Path | None,
+                typer.Option("--config", envvar="INGEST_CONFIG", help="file with settings; default: ingest.toml"),
+            ],
+        )
+    ]
+    for name, field in Settings.model_fields.items():
+        if name == "table":
+            continue
+        flag = flag_name(name)
+        kind: Any = bool if name == "create_tables" else str
+        names = (flag, "--no-" + flag.removeprefix("--")) if kind is bool else (flag,)
+        text = f"{field.description} [{environment_name(name)}]"
+        parameters.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[kind | None, typer.Option("/".join(names), help=text, show_default=False)],
+            )
+        )
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+cli.command("run")(_with_settings_as_flags(_run))
+
+
+@cli.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(installed_version("scrapy-batching"))
+
+
+def main() -> None:
+    """The entry point of `ingest-server`."""
+    cli()

@@ -1,0 +1,96 @@
+"""Refused items, put aside with their reason, in the transaction that settles their batch."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from ingest_server.model import Batch, BuriedItem, DeadLetter, Refusal, TableName
+from ingest_server.ports import LetterFilter, LetterGroup
+from ingest_server.postgres.catalogue import Connection
+
+_COLUMNS = (
+    *("owner", "id", "table_schema", "table_name", "batch", "crawl", "index", "code", "column", "message"),
+    *("raw", "attempts", "created_at"),
+)
+
+_LISTED = """
+SELECT * FROM ingest.dead_letters
+WHERE owner = $1 AND ($2::text IS NULL OR (table_schema, table_name) = ($2, $3)) AND ($4::text IS NULL OR crawl = $4)
+  AND ($5::text IS NULL OR code = $5)
+  AND ($6::uuid IS NULL OR (created_at, id) < (SELECT created_at, id FROM ingest.dead_letters WHERE owner = $1 AND id = $6))
+ORDER BY created_at DESC, id DESC LIMIT $7
+"""
+
+_GROUPED = """
+SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters WHERE owner = $1
+GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
+"""
+
+
+async def bury(
+    one: Connection, batch: Batch, items: Sequence[bytes], refusals: Sequence[Refusal], now: datetime
+) -> tuple[BuriedItem, ...]:
+    """Write a dead letter for every refusal, in the order of their indexes."""
+    ordered = sorted(refusals, key=lambda refusal: refusal.index)
+    buried = tuple(
+        # Named by batch, body and index: the same refusal met twice is one letter.
+        BuriedItem(refusal, uuid5(batch.id, f"{batch.fingerprint.hex()} {refusal.index}"), now)
+        for refusal in ordered
+    )
+    await one.copy_records_to_table(
+        "dead_letters",
+        schema_name="ingest",
+        columns=_COLUMNS,
+        records=[
+            (
+                *(batch.owner, letter.dead_letter, batch.table.schema, batch.table.name, batch.id, batch.crawl),
+                *(letter.refusal.index, letter.refusal.code, letter.refusal.column),
+                (letter.refusal.detail or letter.refusal.message).replace("\0", ""),
+                *(items[letter.refusal.index], 1, now),
+            )
+            for letter in buried
+        ],
+    )
+    return buried
+
+
+async def listed(one: Connection, owner: str, wanted: LetterFilter) -> list[DeadLetter]:
+    """Dead letters, newest first."""
+    table = wanted.table
+    rows = await one.fetch(
+        *(_LISTED, owner, table.schema if table else None, table.name if table else None),
+        *(wanted.crawl, wanted.code, wanted.before, wanted.limit),
+    )
+    return [_letter(row) for row in rows]
+
+
+async def find(one: Connection, owner: str, letter: UUID) -> DeadLetter | None:
+    """One dead letter."""
+    row = await one.fetchrow("SELECT * FROM ingest.dead_letters WHERE owner = $1 AND id = $2", owner, letter)
+    return None if row is None else _letter(row)
+
+
+async def grouped(one: Connection, owner: str) -> list[LetterGroup]:
+    """How many there are by table, code and column, the largest group first."""
+    return [
+        LetterGroup(TableName(row["table_schema"], row["table_name"]), row["code"], row["column"], row["count"])
+        for row in await one.fetch(_GROUPED, owner)
+    ]
+
+
+def _letter(row: asyncpg.Record) -> DeadLetter:
+    return DeadLetter(
+        id=row["id"],
+        table=TableName(row["table_schema"], row["table_name"]),
+        batch=row["batch"],
+        crawl=row["crawl"],
+        index=row["index"],
+        code=row["code"],
+        column=row["column"],
+        message=row["message"],
+        raw=row["raw"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,86 @@
+"""What is known of each table: its shape, and decoder and writer compiled for it. Asked once, until it changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+from pydantic import BaseModel
+
+from ingest_server.errors import Misconfigured
+from ingest_server.model import Batch, Mode, Options, TableName, TableOptions, TableSpec
+from ingest_server.postgres.catalogue import LEDGER_SCHEMA, Connection, read_table, read_tables
+from ingest_server.postgres.ddl import make_landing
+from ingest_server.postgres.decode import Decoder, LandingDecoder
+from ingest_server.postgres.pool import connection
+from ingest_server.postgres.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One table's shape, and what was compiled for it."""
+
+    spec: TableSpec
+    writer: Writer
+    _decoder: Decoder | None
+
+    def decoder(self, batch: Batch) -> Decoder | LandingDecoder:
+        """What turns this batch's items into rows."""
+        return self._decoder or LandingDecoder(batch.crawl, batch.id)
+
+
+class Plans:
+    """The plans of all tables that were asked for."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        models: Mapping[TableName, type[BaseModel]],
+        options: Options,
+        create_tables: bool,
+    ) -> None:
+        self._pool = pool
+        self._models = models
+        self._options = options
+        self._create_tables = create_tables
+        self._plans: dict[TableName, Plan] = {}
+
+    def forget(self, table: TableName) -> None:
+        """The table changed: ask the catalogue next time."""
+        self._plans.pop(table, None)
+
+    async def spec(self, table: TableName) -> TableSpec | None:
+        """The table's shape, or None where there is none and none would be made. Raises `Unavailable`."""
+        if (plan := self._plans.get(table)) is not None:
+            return plan.spec
+        async with connection(self._pool) as one:
+            found = await self._read(one, table)
+        if found is None and self._makes(table):
+            return TableSpec(table, (), mode=Mode.APPEND, landing=True)
+        return found
+
+    async def plan(self, one: Connection, table: TableName) -> Plan:
+        """The table's plan; a landing table is made where that is wanted. Raises `Misconfigured` where there is none."""
+        if (plan := self._plans.get(table)) is not None:
+            return plan
+        spec = await self._read(one, table)
+        if spec is None and self._makes(table):
+            await make_landing(one, table)
+            spec = await self._read(one, table)
+        if spec is None:
+            raise Misconfigured(f"table {table.schema}.{table.name} does not exist: create it, and its batches go on")
+        plan = Plan(spec, Writer(spec), None if spec.landing else Decoder(spec, self._models.get(table)))
+        self._plans[table] = plan
+        return plan
+
+    async def specs(self) -> list[TableSpec]:
+        """Every table that may be written, as the catalogue has it now."""
+        async with connection(self._pool) as one:
+            found = [await self._read(one, table) for table in await read_tables(one)]
+        return [spec for spec in found if spec is not None]
+
+    async def _read(self, one: Connection, table: TableName) -> TableSpec | None:
+        return await read_table(one, table, self._options.get(table, TableOptions()))
+
+    def _makes(self, table: TableName) -> bool:
+        return self._create_tables and table.schema != LEDGER_SCHEMA and not table.schema.startswith("pg_")

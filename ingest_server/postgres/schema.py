@@ -1,0 +1,85 @@
+"""The schema `ingest`: ledger, crawls and dead letters. Each version is applied once, whoever starts first."""
+
+from collections.abc import Sequence
+
+from ingest_server.postgres.catalogue import Connection
+from ingest_server.postgres.identifiers import quoted
+
+# One number for everyone who changes tables at start: two servers may start at once.
+DDL_LOCK = 0x1D6E57
+
+_VERSION_1 = """
+CREATE TABLE ingest.batches (
+    owner text NOT NULL,
+    id uuid NOT NULL,
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    crawl text,
+    fingerprint bytea NOT NULL,
+    total integer NOT NULL,
+    inserted integer NOT NULL,
+    updated integer NOT NULL,
+    unchanged integer NOT NULL,
+    failed integer NOT NULL,
+    errors jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    completed_at timestamptz NOT NULL,
+    PRIMARY KEY (owner, id)
+);
+CREATE INDEX batches_crawl ON ingest.batches (owner, crawl) WHERE crawl IS NOT NULL;
+CREATE INDEX batches_completed_at ON ingest.batches (owner, completed_at, id);
+
+CREATE TABLE ingest.crawls (
+    owner text NOT NULL,
+    crawl text NOT NULL,
+    items bigint NOT NULL,
+    rejected bigint NOT NULL,
+    dropped bigint NOT NULL,
+    spooled bigint NOT NULL,
+    reason text,
+    closed_at timestamptz NOT NULL,
+    PRIMARY KEY (owner, crawl)
+);
+
+CREATE TABLE ingest.dead_letters (
+    owner text NOT NULL,
+    id uuid NOT NULL,
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    batch uuid NOT NULL,
+    crawl text,
+    index integer NOT NULL,
+    code text NOT NULL,
+    "column" text,
+    message text NOT NULL,
+    raw bytea NOT NULL,
+    attempts integer NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (owner, id)
+);
+CREATE INDEX dead_letters_created_at ON ingest.dead_letters (owner, created_at, id);
+"""
+
+VERSIONS: Sequence[str] = (_VERSION_1,)
+
+
+async def ensure_schema(connection: Connection, name: str) -> None:
+    """Make the schema unless it is there. CREATE SCHEMA IF NOT EXISTS would ask for the privilege even then."""
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", name):
+        await connection.execute(f"CREATE SCHEMA {quoted(name)}")
+
+
+async def migrate(connection: Connection) -> None:
+    """Bring the schema to the newest version. Safe to run from several servers at once."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", DDL_LOCK)
+        if not await connection.fetchval("SELECT to_regclass('ingest.schema_version') IS NOT NULL"):
+            await ensure_schema(connection, "ingest")
+            await connection.execute(
+                "CREATE TABLE ingest.schema_version (version integer PRIMARY KEY, applied_at timestamptz NOT NULL)"
+            )
+        done = await connection.fetchval("SELECT coalesce(max(version), 0) FROM ingest.schema_version")
+        for version, statements in enumerate(VERSIONS, start=1):
+            if version > done:
+                await connection.execute(statements)
+                await connection.execute("INSERT INTO ingest.schema_version VALUES ($1, now())", version)

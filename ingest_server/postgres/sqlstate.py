@@ -1,0 +1,94 @@
+"""Errors of PostgreSQL, asyncpg and the network, sorted once, here, by SQLSTATE.
+
+    DATA            the database looked at the rows and said no      isolate, bury
+    SHAPE           the table is no longer what we took it for       read the catalogue again, then as sorted anew
+    TIME_LIMIT      a statement ran into its time limit              halve, never bury
+    CONTENDED       this batch met a lock or lost a deadlock         the same batch again, then aside
+    UNAVAILABLE     nobody can be served                             wait, retry for ever
+    CONFIGURATION   the table cannot be written by anyone            aside, loud
+    UNKNOWN         not listed: aside, loud, never buried
+
+Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from enum import Enum, auto
+
+import asyncpg
+
+
+class Sort(Enum):
+    """What an error calls for."""
+
+    DATA = auto()
+    SHAPE = auto()
+    TIME_LIMIT = auto()
+    CONTENDED = auto()
+    UNAVAILABLE = auto()
+    CONFIGURATION = auto()
+    UNKNOWN = auto()
+
+
+_CODES = {
+    # Binary COPY with yesterday's column types, or a column or table that has gone.
+    "22P03": Sort.SHAPE,
+    "08P01": Sort.SHAPE,
+    "0A000": Sort.SHAPE,
+    "42703": Sort.SHAPE,
+    "42P01": Sort.SHAPE,
+    # statement_timeout and an operator's pg_cancel_backend() share one code.
+    "57014": Sort.TIME_LIMIT,
+    "55P03": Sort.CONTENDED,
+    "55006": Sort.CONTENDED,
+    "25006": Sort.UNAVAILABLE,
+}
+
+_CLASSES = {
+    "22": Sort.DATA,
+    "23": Sort.DATA,
+    "21": Sort.DATA,
+    "44": Sort.DATA,
+    "54": Sort.DATA,
+    "P0": Sort.DATA,
+    "40": Sort.CONTENDED,
+    "08": Sort.UNAVAILABLE,
+    "53": Sort.UNAVAILABLE,
+    "55": Sort.UNAVAILABLE,
+    "57": Sort.UNAVAILABLE,
+    "42": Sort.CONFIGURATION,
+    "28": Sort.CONFIGURATION,
+    "3D": Sort.CONFIGURATION,
+    "3F": Sort.CONFIGURATION,
+}
+
+# A Citus coordinator says XX000 for a worker that is away, in these words.
+_CITUS_AWAY = ("connection to the remote node", "could not connect to", "failed to connect to")
+
+
+def sort_error(error: BaseException) -> Sort:
+    """What this error calls for. Never raises."""
+    code = getattr(error, "sqlstate", None)
+    if isinstance(code, str):
+        if code == "XX000" and any(words in str(error).lower() for words in _CITUS_AWAY):
+            return Sort.UNAVAILABLE
+        return _CODES.get(code) or _CLASSES.get(code[:2], Sort.UNKNOWN)
+    # asyncpg's client-side encoders: DataError without a code; InterfaceError covers a closed connection and pool.
+    if isinstance(error, asyncpg.DataError | TypeError | ValueError | OverflowError):
+        return Sort.DATA
+    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError | EOFError):
+        return Sort.UNAVAILABLE
+    return Sort.UNKNOWN
+
+
+def described(error: BaseException) -> str:
+    """The error in words that hold no item's content: its name and SQLSTATE, and what the server names of the schema."""
+    code = getattr(error, "sqlstate", None)
+    words = [type(error).__name__ if code is None else f"{code} {type(error).__name__.removesuffix('Error')}"]
+    for attribute in ("schema_name", "table_name", "column_name", "constraint_name", "data_type_name"):
+        value = getattr(error, attribute, None)
+        if value:
+            words.append(f"{attribute.removesuffix('_name')} {value}")
+    if code is not None and _CLASSES.get(str(code)[:2]) is not Sort.DATA:
+        words.append(str(error).split("\n", 1)[0])
+    elif code is None and isinstance(error, OSError | asyncpg.InterfaceError):
+        words.append(str(error))
+    return ", ".join(words)

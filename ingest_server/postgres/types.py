@@ -1,0 +1,140 @@
+"""PostgreSQL's types as pydantic sees them: what a JSON value must be to go into a column, and what asyncpg is handed."""
+
+import ipaddress
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from ingest_server.model import Column
+
+# PostgreSQL's real: https://www.postgresql.org/docs/current/datatype-numeric.html#DATATYPE-FLOAT
+_REAL = 3.4028235e38
+
+
+def _in_utc(value: datetime) -> datetime:
+    # asyncpg takes a naive datetime for local time of this machine; an item says nothing of where the server stands
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _naive_utc(value: datetime) -> datetime:
+    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+
+
+def _time_in_utc(value: time) -> time:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+
+
+def _naive_time(value: time) -> time:
+    return value.replace(tzinfo=None)
+
+
+def _inet(value: str) -> str:
+    ipaddress.ip_interface(value)
+    return value
+
+
+def _cidr(value: str) -> str:
+    ipaddress.ip_network(value)
+    return value
+
+
+_TYPES: dict[str, Any] = {
+    "int2": Annotated[int, Field(ge=-(2**15), le=2**15 - 1)],
+    "int4": Annotated[int, Field(ge=-(2**31), le=2**31 - 1)],
+    "int8": Annotated[int, Field(ge=-(2**63), le=2**63 - 1)],
+    "oid": Annotated[int, Field(ge=0, le=2**32 - 1)],
+    "numeric": Decimal,
+    "float4": Annotated[float, Field(ge=-_REAL, le=_REAL)],
+    "float8": float,
+    "bool": bool,
+    "text": str,
+    "varchar": str,
+    "bpchar": str,
+    "citext": str,
+    "name": Annotated[str, Field(max_length=63)],
+    "bytea": bytes,
+    "date": date,
+    "time": Annotated[time, AfterValidator(_naive_time)],
+    "timetz": Annotated[time, AfterValidator(_time_in_utc)],
+    "timestamp": Annotated[datetime, AfterValidator(_naive_utc)],
+    "timestamptz": Annotated[datetime, AfterValidator(_in_utc)],
+    "interval": timedelta,
+    "uuid": UUID,
+    "inet": Annotated[str, AfterValidator(_inet)],
+    "cidr": Annotated[str, AfterValidator(_cidr)],
+    "json": Any,
+    "jsonb": Any,
+}
+
+JSON_KINDS = frozenset({"json", "jsonb"})
+# No equality operator, or (geometric types) one that compares areas:
+# https://www.postgresql.org/docs/current/functions-geometry.html
+WITHOUT_EQUALITY = frozenset({"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"})
+
+
+def annotation(column: Column) -> Any | None:
+    """The type that a JSON value for this column must have, or None where the column's type is not supported yet."""
+    if column.kind == "enum":
+        element: Any = Literal[column.labels]
+    elif column.kind in _TYPES:
+        element = _TYPES[column.kind]
+    else:
+        return None
+    if column.max_length is not None:
+        element = Annotated[element, Field(max_length=column.max_length)]
+    for _ in range(column.dimensions):
+        element = list[element | None] if element is not Any else list[Any]
+    return element | None if column.nullable and element is not Any else element
+
+
+def converter(column: Column, annotated: Any) -> Callable[[Any], Any] | None:
+    """What makes a model's value fit the column, or None where values of this annotation fit as they are."""
+    if column.dimensions or column.kind in JSON_KINDS:
+        return None
+    convert: Callable[[Any], Any]
+    match column.kind:
+        case "timestamptz":
+            convert = _in_utc
+        case "timestamp":
+            convert = _naive_utc
+        case "time":
+            convert = _naive_time
+        case "text" | "varchar" | "bpchar" | "citext":
+            convert = _text
+        case _:
+            convert = _value
+    plain = _PLAIN.get(column.kind)
+    if plain is not None and annotated in (plain, plain | None):
+        return None
+    return lambda value: None if value is None else convert(value)
+
+
+_PLAIN: dict[str, type] = {
+    "int2": int,
+    "int4": int,
+    "int8": int,
+    "float4": float,
+    "float8": float,
+    "numeric": Decimal,
+    "bool": bool,
+    "text": str,
+    "varchar": str,
+    "bpchar": str,
+    "date": date,
+    "uuid": UUID,
+    "bytea": bytes,
+    "interval": timedelta,
+}
+
+
+def _text(value: Any) -> str:
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def _value(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value

@@ -1,0 +1,100 @@
+"""Batches that this server holds or has just settled: who waits for one is woken, and nobody polls."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ingest_server.model import Batch, Settled, Status
+
+# Settled batches that are remembered here, so that most questions about them need no database.
+_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A batch on its way."""
+
+    batch: Batch
+    status: Status
+    settled: asyncio.Future[Settled] = field(repr=False)
+
+
+class Statuses:
+    """What this process knows of batches; the ledger knows the rest."""
+
+    def __init__(self) -> None:
+        self._receiving: set[tuple[str, UUID]] = set()
+        self._waiting: dict[tuple[str, UUID], Waiting] = {}
+        self._settled: OrderedDict[tuple[str, UUID], Settled] = OrderedDict()
+
+    def begin_receiving(self, owner: str, batch: UUID) -> bool:
+        """Claim the name while its body arrives. False where another request does so right now."""
+        name = (owner, batch)
+        if name in self._receiving:
+            return False
+        self._receiving.add(name)
+        return True
+
+    def end_receiving(self, owner: str, batch: UUID) -> None:
+        """Give the name back."""
+        self._receiving.discard((owner, batch))
+
+    def accepted(self, batch: Batch) -> Waiting:
+        """The batch is in the queue."""
+        entry = Waiting(batch, Status.QUEUED, asyncio.get_running_loop().create_future())
+        self._waiting[batch.owner, batch.id] = entry
+        return entry
+
+    def withdrawn(self, batch: Batch) -> None:
+        """The queue did not take it after all."""
+        del self._waiting[batch.owner, batch.id]
+
+    def processing(self, batch: Batch) -> None:
+        """A worker has the batch."""
+        self._waiting[batch.owner, batch.id].status = Status.PROCESSING
+
+    def queued(self, batch: Batch) -> None:
+        """The batch waits aside."""
+        self._waiting[batch.owner, batch.id].status = Status.QUEUED
+
+    def settled(self, batch: Batch, outcome: Settled) -> None:
+        """The batch is in the ledger. Wakes whoever waits for it."""
+        name = (batch.owner, batch.id)
+        self._settled[name] = outcome
+        while len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
+        entry = self._waiting.pop(name)
+        if not entry.settled.done():
+            entry.settled.set_result(outcome)
+
+    def waiting(self, owner: str, batch: UUID) -> Waiting | None:
+        """The batch if it is on its way here."""
+        return self._waiting.get((owner, batch))
+
+    def recent(self, owner: str, batch: UUID) -> Settled | None:
+        """The batch if it was settled here lately."""
+        return self._settled.get((owner, batch))
+
+    def of_owner(self, owner: str, crawl: str | None = None) -> list[Waiting]:
+        """Batches on their way, newest first."""
+        found = [
+            entry
+            for (whose, _), entry in self._waiting.items()
+            if whose == owner and crawl in (None, entry.batch.crawl)
+        ]
+        return found[::-1]
+
+    def tables_in(self) -> dict[object, int]:
+        """How many batches wait, by table."""
+        counts: dict[object, int] = {}
+        for entry in self._waiting.values():
+            counts[entry.batch.table] = counts.get(entry.batch.table, 0) + 1
+        return counts
+
+
+async def until_settled(entry: Waiting, seconds: float) -> Settled | None:
+    """The outcome, or None where it is not there after so many seconds. Holds no worker."""
+    if seconds > 0:
+        await asyncio.wait([entry.settled], timeout=seconds)
+    return entry.settled.result() if entry.settled.done() else None

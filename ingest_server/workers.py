@@ -1,0 +1,62 @@
+"""N coroutines: take a batch, deliver it, acknowledge it."""
+
+import asyncio
+
+from ingest_server.admission import DrainRate
+from ingest_server.delivery import Aside, Delivery
+from ingest_server.ports import BatchQueue
+from ingest_server.statuses import Statuses
+from ingest_server.telemetry import Telemetry
+
+
+class Workers:
+    """The tasks between queue and sink. They end when the queue closes."""
+
+    def __init__(
+        self,
+        queue: BatchQueue,
+        delivery: Delivery,
+        statuses: Statuses,
+        telemetry: Telemetry,
+        rate: DrainRate,
+        *,
+        count: int,
+    ) -> None:
+        self._queue = queue
+        self._delivery = delivery
+        self._statuses = statuses
+        self._telemetry = telemetry
+        self._rate = rate
+        self._count = count
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the tasks."""
+        self._tasks = [
+            asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(1, self._count + 1)
+        ]
+
+    @property
+    def alive(self) -> int:
+        """Tasks that still run."""
+        return sum(not task.done() for task in self._tasks)
+
+    async def stop(self) -> None:
+        """Cancel what still runs, and wait until it has ended. A batch in the middle of its transaction is rolled back."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        async for batch in self._queue:
+            self._statuses.processing(batch)
+            with self._telemetry.delivering(batch):
+                outcome = await self._delivery.deliver(batch)
+            if isinstance(outcome, Aside):
+                self._statuses.queued(batch)
+                self._queue.set_aside(batch, outcome.seconds)
+                continue
+            await self._queue.ack(batch)
+            self._rate.drained(len(batch.body))
+            self._statuses.settled(batch, outcome)
+            self._telemetry.settled(batch, outcome)
