@@ -1,0 +1,207 @@
+"""One call for each fact: it counts, and it logs where somebody should know.
+
+The counts are ours; the stats collector is only written to, because a collector may answer nothing when it is read.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from scrapy_batching.answers import Delivered, Problem
+from scrapy_batching.batcher import CAUSES, Batch
+from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
+from scrapy_batching.spool import Kind, Spooled
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "batching/"
+_ITEMS = ("enqueued", "delivered", "rejected", "spooled", "dropped", "altered")
+_BATCHES = ("closed", "sent", "delivered", "split", "refused", "spooled")
+_SERVER = ("inserted", "updated", "unchanged", "failed", "pending", "expected", "missing")
+
+
+class Stats(Protocol):
+    """What is needed of Scrapy's stats collector."""
+
+    def set_value(self, key: str, value: Any) -> None:
+        """Sets one."""
+
+
+class Telemetry:
+    """The counts of one crawl, its log lines and its stats."""
+
+    def __init__(self, stats: Stats, *, spider: object = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stats = stats
+        self._extra = {"spider": spider}
+        self._clock = clock
+        self._counts: Counter[str] = Counter()
+        self._away_since: float | None = None
+        self._told: set[object] = set()
+        self.enqueued = 0
+        """Items that the pipeline took: a plain number, for it is counted once for each item."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """What the crawl's close tells the server."""
+        named = {name: self._counts[f"items/{name}"] for name in ("rejected", "dropped", "spooled")}
+        return {"items": self.enqueued, **named}
+
+    def rejected(self, error: ItemNotEncodable) -> None:
+        """An item has no form as JSON."""
+        self._counts["items/rejected"] += 1
+        logger.error("batching rejects an item: %s", error, extra=self._extra)
+
+    def altered(self, item_type: str) -> None:
+        """An item held NaN or an infinity, which JSON cannot say."""
+        self._counts["items/altered"] += 1
+        if self._first("altered", item_type):
+            logger.warning(
+                "batching wrote NaN or an infinity in a %s as null; further ones are only counted, in"
+                " batching/items/altered",
+                item_type,
+                extra=self._extra,
+            )
+
+    def closed(self, batch: Batch) -> None:
+        """A batch is complete."""
+        self._counts["batches/closed"] += 1
+        self._counts[f"flush/{batch.cause}"] += 1
+        self._counts["bytes/raw"] += batch.size
+
+    def sent(self, size: int) -> None:
+        """A body went out."""
+        self._counts["batches/sent"] += 1
+        self._counts["bytes/sent"] += size
+
+    def answered(self, status: int) -> None:
+        """An answer came."""
+        self._counts[f"status/{status}"] += 1
+
+    def unavailable(self, reason: str) -> None:
+        """The server could not take something; the first time in a row is worth a line."""
+        self._counts["retries"] += 1
+        if self._away_since is None:
+            self._away_since = self._clock()
+            logger.warning("batching: the server takes nothing (%s); batches wait", reason, extra=self._extra)
+
+    def available(self) -> None:
+        """The server took something again."""
+        if self._away_since is not None:
+            seconds, self._away_since = self._clock() - self._away_since, None
+            logger.info("batching: the server takes batches again after %.1f s", seconds, extra=self._extra)
+
+    def delivered(self, batch: Batch, outcome: Delivered) -> None:
+        """The server has the batch for good."""
+        self._counts["batches/delivered"] += 1
+        self._counts["items/delivered"] += len(batch)
+        if outcome.failed:
+            logger.warning(
+                "batching: %d of %d items of batch %s for %s are dead letters on the server",
+                outcome.failed,
+                len(batch),
+                batch.id,
+                batch.table,
+                extra=self._extra,
+            )
+        if outcome.total != len(batch):
+            logger.error(
+                "batching: batch %s for %s held %d items, the server counted %d: look for a proxy that changes bodies",
+                batch.id,
+                batch.table,
+                len(batch),
+                outcome.total,
+                extra=self._extra,
+            )
+
+    def split(self, batch: Batch) -> None:
+        """A batch was too large and goes on as two."""
+        self._counts["batches/split"] += 1
+        if self._first("split", batch.table):
+            logger.warning(
+                "batching: %d items in %d bytes are too much at once for %s, sending halves:"
+                " lower BATCHING_BATCH_ITEMS or BATCHING_BATCH_BYTES",
+                len(batch),
+                batch.size,
+                batch.table,
+                extra=self._extra,
+            )
+
+    def kept(self, batch: Batch, kind: Kind, where: Spooled, reason: str, problem: Problem | None) -> None:
+        """A batch is in the spool."""
+        self._counts["batches/refused" if kind == "refused" else "batches/spooled"] += 1
+        self._counts["items/rejected" if kind == "refused" else "items/spooled"] += len(batch)
+        is_first = self._first(kind, batch.table, problem.status if problem else reason)
+        logger.log(
+            logging.ERROR if is_first else logging.DEBUG,
+            "batching: %d items for %s are in the spool (%s): %s\n  send them again with: %s%s",
+            len(batch),
+            batch.table,
+            reason,
+            where.path,
+            where.resend,
+            "\n  others for the same reason lie beside it and are logged as DEBUG" if is_first else "",
+            extra=self._extra,
+        )
+
+    def lost(self, batch: Batch, error: SpoolFailed) -> None:
+        """Neither the server nor the disk took a batch."""
+        self._counts["items/dropped"] += len(batch)
+        logger.critical("batching LOSES %d items for %s: %s", len(batch), batch.table, error, extra=self._extra)
+
+    def defect(self, what: str, error: Exception) -> None:
+        """An exception that should not have been."""
+        logger.error("batching: %s failed; please report this", what, exc_info=error, extra=self._extra)
+
+    def publish(self, waited_seconds: float) -> None:
+        """Brings the stats up to date."""
+        put, counts = self._stats.set_value, self._counts
+        counts["items/enqueued"] = self.enqueued
+        names = {f"items/{one}" for one in _ITEMS} | {f"batches/{one}" for one in _BATCHES}
+        names |= {f"flush/{one}" for one in CAUSES} | {"bytes/raw", "bytes/sent", "retries"} | counts.keys()
+        for name in sorted(names):
+            put(PREFIX + name, counts[name])
+        put(PREFIX + "backpressure_seconds", round(waited_seconds, 3))
+
+    def summary(self, crawl: str, reason: str, server: Mapping[str, Any] | None) -> None:
+        """The one line at the end, and the stats of what the server said."""
+        counts = self._counts
+        said = {name: server[name] for name in _SERVER if name in server} if server else {}
+        for name, value in said.items():
+            self._stats.set_value(f"{PREFIX}server/{name}", value)
+        logger.info(
+            "batching: crawl %s (%s): %d items taken · %d delivered · %d rejected · %d spooled · %d dropped"
+            " in %d batches; server: %s",
+            crawl,
+            reason,
+            self.enqueued,
+            *(counts[f"items/{name}"] for name in ("delivered", "rejected", "spooled", "dropped")),
+            counts["batches/delivered"],
+            " · ".join(f"{value} {name}" for name, value in said.items()) or "did not say",
+            extra=self._extra,
+        )
+        missing = said.get("missing", 0)
+        if missing > 0:
+            logger.error(
+                "batching: the server misses %s items of crawl %s: see GET /v1/crawls/%s and the spool",
+                missing,
+                crawl,
+                crawl,
+                extra=self._extra,
+            )
+        elif missing < 0:
+            # Batches whose answer was lost, or another run under the same BATCHING_CRAWL_ID.
+            logger.warning(
+                "batching: the server has %s items of crawl %s more than were counted as delivered; those that are in the"
+                " spool too will not be stored twice",
+                -missing,
+                crawl,
+                extra=self._extra,
+            )
+
+    def _first(self, *key: object) -> bool:
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True

@@ -1,0 +1,117 @@
+"""Settings: read at once, refused at once, with a remedy."""
+
+import re
+from pathlib import Path
+
+import pytest
+from scrapy.settings import Settings as ScrapySettings
+
+from scrapy_batching.errors import SettingsRefused
+from scrapy_batching.settings import OPTIONS, Settings, read_settings, spool_directory
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings-client.md"
+
+
+def read(**values):
+    return read_settings(ScrapySettings(values))
+
+
+def test_nothing_has_to_be_set():
+    assert read() == Settings()
+
+
+def test_the_command_line_gives_texts():
+    settings = read(
+        BATCHING_ENABLED="False",
+        BATCHING_BATCH_ITEMS="50",
+        BATCHING_BATCH_AGE="0.5",
+        BATCHING_COMPRESSION="gzip",
+        BATCHING_URL=" https://ingest.example/base/ ",
+        BATCHING_CRAWL_ID="mine",
+    )
+    assert settings == Settings(
+        enabled=False,
+        batch_items=50,
+        batch_age=0.5,
+        compression="gzip",
+        url="https://ingest.example/base/",
+        crawl_id="mine",
+    )
+
+
+def test_all_mistakes_come_at_once_each_with_setting_value_and_remedy():
+    with pytest.raises(ValueError, match="cannot be used") as caught:
+        read(
+            BATCHING_ENABLED="perhaps",
+            BATCHING_BATCH_ITEMS="many",
+            BATCHING_BATCH_BYTES=0,
+            BATCHING_TIMEOUT="nan",
+            BATCHING_CONCURRENCY=2.5,
+            BATCHING_COMPRESSION="zip",
+            BATCHING_URL="ftp://x",
+            BATCHING_CRAWL_ID="späße",
+            BATCHING_HIGH_WATER_BYTES=1,
+        )
+    assert isinstance(caught.value, SettingsRefused)
+    mistakes = {one.setting.removeprefix("BATCHING_"): one for one in caught.value.mistakes}
+    assert set(mistakes) == {
+        "ENABLED",
+        "BATCH_ITEMS",
+        "BATCH_BYTES",
+        "TIMEOUT",
+        "CONCURRENCY",
+        "COMPRESSION",
+        "URL",
+        "CRAWL_ID",
+    }
+    assert all(str(one) in str(caught.value) and one.remedy for one in mistakes.values())
+    assert mistakes["BATCH_ITEMS"].value == "'many'"
+
+
+@pytest.mark.parametrize("what", ["ITEMS", "BYTES"])
+def test_high_water_holds_two_batches(what):
+    with pytest.raises(SettingsRefused, match=f"BATCHING_HIGH_WATER_{what} = 19: write at least twice .* \\(20\\)"):
+        read(**{f"BATCHING_HIGH_WATER_{what}": 19, f"BATCHING_BATCH_{what}": 10})
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@host:1", "https://s3cret@host"])
+def test_credentials_in_the_address_are_refused_and_never_shown(url):
+    with pytest.raises(SettingsRefused, match="BATCHING_TOKEN") as caught:
+        read(BATCHING_URL=url)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8800", "http://", "http://h:99999", "http://[::1", "http://h/?a=1"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(SettingsRefused, match="BATCHING_URL"):
+        read(BATCHING_URL=url)
+
+
+def test_the_token_is_never_shown():
+    with pytest.raises(SettingsRefused) as caught:
+        read(BATCHING_TOKEN="Bearer s3cret")
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr(read(BATCHING_TOKEN="s3cret"))
+
+
+def test_the_spool_lies_where_it_is_set_else_with_the_job_else_with_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    job = ScrapySettings({"JOBDIR": "/job"})
+    assert spool_directory(Settings(spool_dir="/here"), job) == Path("/here")
+    assert spool_directory(Settings(), job) == Path("/job/batching")
+    named = spool_directory(Settings(), ScrapySettings({"BOT_NAME": "shop"}))
+    assert named.parts[-2:] == ("scrapy-batching", "shop")
+    assert not named.exists()
+
+
+def test_every_setting_has_its_row_in_the_docs_with_its_default():
+    rows = dict(re.findall(r"^\| `(BATCHING_\w+)` \| ([^|]+) \|", DOCS.read_text(), re.MULTILINE))
+    assert list(rows) == [one.name for one in OPTIONS]
+    for one in OPTIONS:
+        assert rows[one.name].strip() == f"`{one.default!r}`"
+
+
+def test_every_setting_says_why_and_in_what_unit():
+    for one in OPTIONS:
+        assert one.why
+        assert one.unit or not isinstance(one.default, int | float) or isinstance(one.default, bool)
