@@ -1,0 +1,1 @@
+"""The sample Scrapy project: two spiders, the site that one of them crawls, and the demo."""

@@ -1,0 +1,1 @@
+"""`make demo`: from `yield item` to a committed row on one machine, with figures that have to agree."""
