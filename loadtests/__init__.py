@@ -1,0 +1,1 @@
+"""Load scenarios against a real server and a real PostgreSQL: `python -m loadtests SCENARIO`."""

@@ -1,0 +1,30 @@
+"""`python -m loadtests SCENARIO`: a scenario is one file, and one line here."""
+
+import signal
+import sys
+
+import typer
+
+from loadtests.ingest import ingest
+
+app = typer.Typer(
+    help="Load scenarios against a real server and a real PostgreSQL, on loopback; each stops all that it started.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+app.command()(ingest)
+
+
+@app.callback()
+def _scenarios() -> None:
+    """Keeps `ingest` a word of the command line while it is the only scenario."""
+
+
+def main() -> None:
+    # SIGTERM ends a run as Ctrl-C does: everything that was started is stopped on the way out
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    app(prog_name="python -m loadtests")
+
+
+if __name__ == "__main__":
+    main()
