@@ -12,34 +12,37 @@ from ingest_server.ports import BatchQueue
 
 _WINDOW_SECONDS = 30.0
 _MEMORY_LOOK_SECONDS = 0.25
+_SHUTTING_DOWN = "the server is shutting down"
 
 
 class DrainRate:
-    """How many bytes a second were settled lately."""
+    """How many bytes a second were settled lately, while there was something to settle."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._settled: deque[tuple[float, int]] = deque()
-        self._sum = 0
+        self.clock = clock
+        self._settled: deque[tuple[float, float, int]] = deque()
+        self._seconds = 0.0
+        self._bytes = 0
+        self._last = -math.inf
 
-    def drained(self, size: int) -> None:
-        """So many bytes were settled now."""
-        self._settled.append((self._clock(), size))
-        self._sum += size
-        self._forget()
+    def drained(self, size: int, *, since: float) -> None:
+        """So many bytes were settled now, after work that began at `since`. Time in which nobody worked is not counted."""
+        now = self.clock()
+        seconds = now - max(since, self._last)
+        self._last = now
+        self._settled.append((now, seconds, size))
+        self._seconds += seconds
+        self._bytes += size
 
     @property
     def bytes_per_second(self) -> float:
-        """Over the last 30 seconds, or what there is of them; 0 where nothing was settled."""
-        self._forget()
-        if not self._settled:
-            return 0.0
-        return self._sum / max(1.0, self._clock() - self._settled[0][0])
-
-    def _forget(self) -> None:
-        horizon = self._clock() - _WINDOW_SECONDS
+        """Over the last 30 seconds; 0 where nothing was settled."""
+        horizon = self.clock() - _WINDOW_SECONDS
         while self._settled and self._settled[0][0] < horizon:
-            self._sum -= self._settled.popleft()[1]
+            _, seconds, size = self._settled.popleft()
+            self._seconds -= seconds
+            self._bytes -= size
+        return self._bytes / max(0.001, self._seconds) if self._settled else 0.0
 
 
 class Memory:
@@ -110,14 +113,14 @@ class Admission:
         self._closed = True
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the server is shutting down."""
-        return self._closed
-
-    @property
     def receiving_bytes(self) -> int:
         """Bytes of bodies that are being received."""
         return self._receiving
+
+    def check_open(self) -> None:
+        """Raise `Overloaded` once the server is shutting down: what it has accepted by then is all that it settles."""
+        if self._closed:
+            raise Overloaded(_SHUTTING_DOWN, retry_after=self.retry_after())
 
     def enter(self, content_length: int | None) -> Room:
         """Let a request in, before its body is read. Raises `Overloaded`."""
@@ -131,7 +134,7 @@ class Admission:
     def reason_to_refuse(self) -> str | None:
         """Why nobody is let in now, if so."""
         if self._closed:
-            return "the server is shutting down"
+            return _SHUTTING_DOWN
         if self._queue.batches == 0:
             return None
         if self._queue.items >= self._max_items:
@@ -170,4 +173,4 @@ class Admission:
 def check_size(size: int, limit: int, unit: str) -> None:
     """Raise `TooLarge` where size is above the limit."""
     if size > limit:
-        raise TooLarge(f"the batch has more than {limit} {unit}", limit=limit, limit_unit=unit)
+        raise TooLarge(f"the body has more than {limit} {unit.replace('_', ' ')}", limit=limit, limit_unit=unit)

@@ -64,9 +64,13 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
     _listen_for_signals(stop, hurry)
     async with AsyncExitStack() as stack:
         dsn = await _database(settings, stack)
-        workers_pool = await stack.enter_async_context(await _pool(dsn, settings, settings.workers))
-        readers_pool = await stack.enter_async_context(await _pool(dsn, settings, _READERS))
-        telemetry = Telemetry()
+        workers_pool, readers_pool = [
+            await stack.enter_async_context(
+                await open_pool(dsn, size=size, statement_seconds=settings.statement_timeout)
+            )
+            for size in (settings.workers, _READERS)
+        ]
+        telemetry = Telemetry(schema=settings.schema_)
         if not await _prepare_database(readers_pool, models, stop, dsn):
             return 0
         server = Server(settings, models, workers_pool, readers_pool, telemetry)
@@ -151,6 +155,7 @@ class Server:
         await _first(self._queue.drain, hurry.wait, seconds=self._settings.drain_timeout or None)
         await self._queue.close()
         await self._workers.stop()
+        self._statuses.give_up()
         await self._runner.cleanup()
         if not self._queue.batches:
             return 0
@@ -232,16 +237,6 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> str:
     return dsn
 
 
-async def _pool(dsn: str, settings: Settings, size: int) -> "asyncpg.Pool[asyncpg.Record]":
-    try:
-        return await open_pool(dsn, size=size, statement_seconds=settings.statement_timeout)
-    except (ValueError, asyncpg.InterfaceError) as error:
-        raise StartRefused(
-            f"settings: database is no connection string ({type(error).__name__})",
-            remedy="postgresql://user@host:5432/name",
-        ) from None
-
-
 async def _prepare_database(
     pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model], stop: asyncio.Event, dsn: str
 ) -> bool:
@@ -258,6 +253,11 @@ async def _prepare_database(
                 log.error("PostgreSQL at %s is away (%s): waiting for it", shown_dsn(dsn), error.reason)
             seconds, attempt = backoff.seconds(attempt, lambda _low, high: high), attempt + 1
             await _first(stop.wait, seconds=seconds)
+        except asyncpg.exceptions.ClientConfigurationError as error:  # its text may hold a password
+            raise StartRefused(
+                f"settings: database is no connection string ({type(error).__name__})",
+                remedy="postgresql://user@host:5432/name",
+            ) from None
         except Misconfigured as error:
             raise StartRefused(
                 f"PostgreSQL at {shown_dsn(dsn)} refused: {error.reason}",

@@ -13,6 +13,7 @@ import typer
 
 from ingest_server.app import serve
 from ingest_server.errors import StartRefused
+from ingest_server.psql import run_psql
 from ingest_server.settings import Settings, config_from_environment, environment_name, flag_name, option_name
 
 cli = typer.Typer(
@@ -29,15 +30,23 @@ def _run(config: Path | None = None, **flags: Any) -> None:
     given = {option_name(name): value for name, value in flags.items() if value is not None}
     try:
         settings = Settings.read(given, config or config_from_environment())
-        logging.basicConfig(
-            level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s"
-        )
+        output = logging.StreamHandler(sys.stderr)
+        output.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s"))
+        logging.basicConfig(level=settings.log_level.upper(), handlers=[output])
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             code = loop.run(serve(settings, announce=_announce))
     except StartRefused as error:
         typer.echo(f"ingest-server: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
+
+
+class _OneLine(logging.Formatter):
+    """A fact is one line: a table may be named with a line end, and must not write a line of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
+        text = super().formatMessage(record)
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _announce(url: str) -> None:
@@ -86,6 +95,17 @@ def _with_settings_as_flags(command: Callable[..., None]) -> Callable[..., None]
 
 
 cli.command("run")(_with_settings_as_flags(_run))
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context) -> None:
+    """Open psql over the database of the settings; what follows goes to psql: ingest-server psql -c 'TABLE things'."""
+    try:
+        code = run_psql(Settings.read({}, config_from_environment()), context.args)
+    except StartRefused as error:
+        typer.echo(f"ingest-server: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
 
 
 @cli.command()

@@ -53,12 +53,14 @@ class Delivery:
                 await self._pause(self._backoff.seconds(attempt, self._chance))
                 attempt += 1
             except Contended as error:
+                self._telemetry.reachable()
                 if attempt >= _TRIES_IN_PLACE:
                     return self._aside(batch, error.reason, table_is_wrong=False)
                 self._telemetry.retried(batch, error.reason)
                 await self._pause(self._backoff.seconds(attempt, self._chance))
                 attempt += 1
             except Misconfigured as error:
+                self._telemetry.reachable()
                 return self._aside(batch, error.reason, table_is_wrong=True)
             except Exception as error:
                 self._telemetry.unexpected(batch, error)

@@ -6,16 +6,18 @@ IngestError
 │   └── IncompatibleTable       a model and its table disagree
 ├── RequestRefused          an HTTP answer: problem+json with `status`
 │   ├── BadRequest              400
+│   ├── Forbidden               403
 │   ├── NotFound                404
+│   ├── ReceiveTimeout          408
 │   ├── Conflict                409, Retry-After
 │   ├── TooLarge                413, with limit and limit_unit
 │   ├── UnsupportedMedia        415
 │   ├── Unprocessable           422
 │   └── Overloaded              503, Retry-After: nothing was kept
 └── SinkError               a batch could not be settled now; it is kept and comes again
-├── Unavailable             the sink is away or too busy for anyone: wait, then the same batch
-├── Contended               this batch was unlucky (deadlock, lock time-out): again, then aside
-└── Misconfigured           the table cannot be written by anyone: aside, loud, until a try passes
+    ├── Unavailable             the sink is away or too busy for anyone: wait, then the same batch
+    ├── Contended               this batch was unlucky (deadlock, lock time-out): again, then aside
+    └── Misconfigured           the table cannot be written by anyone: aside, loud, until a try passes
 """
 
 from collections.abc import Sequence

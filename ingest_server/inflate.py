@@ -14,6 +14,8 @@ else:
 
 # What one step may produce. Smaller steps cost calls; larger ones hold the event loop and overshoot the limit by as much.
 _STEP = 256 * 1024
+# RFC 9659: a sender must not need a larger window. Each stream would get one of what it asks for, up to 2 GiB.
+_ZSTD_WINDOW_LOG = 23
 # Each gzip member copies what is left of its piece: with small pieces that stays linear (aiohttp's CVE-2026-128131).
 _PIECE = 4096
 
@@ -42,21 +44,21 @@ class _Zlib:
     def __init__(self, name: str) -> None:
         self._name = name
         self._stream: zlib._Decompress | None = None
-        self._fed = False
+        self._streams = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _PIECE):
             rest = data[start : start + _PIECE]
             while rest:
                 if self._stream is None:
+                    if self._name == "deflate" and self._streams:
+                        raise BadRequest("the body goes on after the end of its deflate stream")
+                    self._streams += 1
                     self._stream = self._open(rest)
                 yield from self._decode(rest)
                 rest = self._stream.unused_data
-                self._fed = True
                 if self._stream.eof:
                     self._stream = None
-                    if self._name == "deflate" and rest:
-                        raise BadRequest("the body goes on after the end of its deflate stream")
 
     def _open(self, data: bytes) -> "zlib._Decompress":
         if self._name == "gzip":
@@ -76,13 +78,15 @@ class _Zlib:
             raise BadRequest(f"the body is not {self._name}, though Content-Encoding says so") from None
 
     def finish(self) -> None:
-        if self._stream is not None or not self._fed:
+        if self._stream is not None or not self._streams:
             raise BadRequest(f"the {self._name} stream ends too early: send the whole body")
 
 
 class _Zstd:
+    """zstd with any number of frames."""
+
     def __init__(self) -> None:
-        self._stream = zstd.ZstdDecompressor()
+        self._stream = self._open()
         self._fed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -90,10 +94,13 @@ class _Zstd:
             rest = data[start : start + _PIECE]
             while rest:
                 if self._stream.eof:
-                    self._stream = zstd.ZstdDecompressor()
+                    self._stream = self._open()
                 yield from self._decode(rest)
                 rest = self._stream.unused_data if self._stream.eof else b""
                 self._fed = True
+
+    def _open(self) -> zstd.ZstdDecompressor:
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG})
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         try:
@@ -101,7 +108,9 @@ class _Zstd:
             while not self._stream.needs_input and not self._stream.eof:
                 yield self._stream.decompress(b"", _STEP)
         except zstd.ZstdError:
-            raise BadRequest("the body is not zstd, though Content-Encoding says so") from None
+            raise BadRequest(
+                "the body is not zstd with a window of at most 8 MiB, though Content-Encoding says so"
+            ) from None
 
     def finish(self) -> None:
         if not self._fed or not self._stream.eof:

@@ -25,17 +25,21 @@ Attempt = Callable[[int, int], Awaitable[Fault | None]]
 async def isolate(total: int, attempt: Attempt) -> dict[int, Exception]:
     """Write all rows that can be written, and return the others' positions with their errors.
 
-    Raises the error of a single row whose fault is not final.
+    No row is refused but by an attempt that had only rows before it that were written, so that a row which merely met a
+    bad neighbour (a duplicate of a row that is refused itself) is written. Raises the error of a single row whose fault
+    is not final.
     """
     refused: dict[int, Exception] = {}
-    hinted: dict[int, Exception] = {}
+    hint: tuple[int, Exception] | None = None
     start, size = 0, total
     while start < total:
-        if start in hinted:
-            refused[start] = hinted.pop(start)
-            start += 1
+        if hint is not None and start == hint[0]:
+            refused[start] = hint[1]
+            start, hint = start + 1, None
             continue
         stop = min(start + size, total)
+        if hint is not None:
+            stop = min(stop, hint[0])
         fault = await attempt(start, stop)
         if fault is None:
             start, size = stop, size * 2
@@ -43,12 +47,13 @@ async def isolate(total: int, attempt: Attempt) -> dict[int, Exception]:
             if not fault.is_final:
                 raise fault.error
             refused[start] = fault.error
-            start += 1
+            start, hint = start + 1, None
         elif fault.is_final and fault.position == 0:
             refused[start] = fault.error
-            start, size = start + 1, max(1, size // 2)
+            start, size, hint = start + 1, max(1, size // 2), None
         elif fault.is_final and fault.position is not None and start + fault.position < stop:
-            hinted[start + fault.position] = fault.error
+            # It holds as long as every row before it is written.
+            hint = (start + fault.position, fault.error)
             size = fault.position
         else:
             size = max(1, (stop - start) // 2)

@@ -71,7 +71,11 @@ class TableName:
     def check(self) -> None:
         """Raise `ValueError` where PostgreSQL could not hold this name as it stands."""
         for part in (self.schema, self.name):
-            if "\0" in part or not 0 < len(part.encode(errors="surrogatepass")) <= NAME_BYTES:
+            try:
+                size = len(part.encode())
+            except UnicodeEncodeError:
+                raise ValueError("a table's name is text that UTF-8 can hold") from None
+            if "\0" in part or not 0 < size <= NAME_BYTES:
                 raise ValueError(f"a table's name has 1 to {NAME_BYTES} bytes and no NUL")
 
     def shown(self, default_schema: str) -> str:

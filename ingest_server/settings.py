@@ -1,6 +1,8 @@
 """Every setting of the server, declared once: flags, INGEST_* variables, ingest.toml and the docs follow from here."""
 
+import ipaddress
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -19,7 +21,6 @@ from ingest_server.errors import StartRefused
 from ingest_server.model import Mode, TableName, TableOptions
 
 DEFAULT_CONFIG = Path("ingest.toml")
-_LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
 def _names(value: Any) -> Any:
@@ -116,9 +117,11 @@ class Settings(BaseSettings):
                 for one in error.errors(include_input=False, include_url=False)
             )
             raise StartRefused(f"settings: {mistakes}", remedy="see ingest-server run --help") from None
-        except ValueError as error:  # a file that is not TOML
+        except tomllib.TOMLDecodeError as error:
             raise StartRefused(f"{file}: {error}", remedy="mend the file; its form is TOML") from None
-        if not settings.host.startswith(_LOOPBACK):
+        except ValueError as error:  # pydantic-settings: a variable that should hold JSON, and holds none
+            raise StartRefused(f"settings: {error}", remedy="see ingest-server run --help") from None
+        if not _is_loopback(settings.host):
             raise StartRefused(
                 f"settings: host {settings.host} is not loopback, and the server has no tokens yet: anyone could write",
                 remedy="listen on 127.0.0.1, and put an authenticating proxy in front",
@@ -134,6 +137,15 @@ class Settings(BaseSettings):
     def memory_bytes(self) -> int:
         """The limit on resident memory."""
         return self.memory_limit or _available_memory() // 2
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _options(tables: Mapping[str, TableSettings], schema: str) -> dict[TableName, TableOptions]:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from ingest_server.model import Batch, Settled, Status
+from ingest_server.model import ERRORS_KEPT, Batch, Settled, Status, TableName
 
 # Settled batches that are remembered here, so that most questions about them need no database.
 _REMEMBERED = 10_000
@@ -61,12 +62,19 @@ class Statuses:
     def settled(self, batch: Batch, outcome: Settled) -> None:
         """The batch is in the ledger. Wakes whoever waits for it."""
         name = (batch.owner, batch.id)
+        if len(outcome.errors) > ERRORS_KEPT:  # ten thousand batches of ten thousand errors would not fit into memory
+            outcome = replace(outcome, errors=outcome.errors[:ERRORS_KEPT])
         self._settled[name] = outcome
         while len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
         entry = self._waiting.pop(name)
         if not entry.settled.done():
             entry.settled.set_result(outcome)
+
+    def give_up(self) -> None:
+        """Nothing is settled here any more: whoever waits is answered now."""
+        for entry in self._waiting.values():
+            entry.settled.cancel()
 
     def waiting(self, owner: str, batch: UUID) -> Waiting | None:
         """The batch if it is on its way here."""
@@ -83,18 +91,22 @@ class Statuses:
             for (whose, _), entry in self._waiting.items()
             if whose == owner and crawl in (None, entry.batch.crawl)
         ]
-        return found[::-1]
+        return sorted(found, key=lambda entry: (entry.batch.created_at, entry.batch.id), reverse=True)
 
-    def tables_in(self) -> dict[object, int]:
-        """How many batches wait, by table."""
-        counts: dict[object, int] = {}
-        for entry in self._waiting.values():
-            counts[entry.batch.table] = counts.get(entry.batch.table, 0) + 1
-        return counts
+    def waiting_for(self, table: TableName) -> int:
+        """How many batches are on their way to the table."""
+        return sum(entry.batch.table == table for entry in self._waiting.values())
 
 
 async def until_settled(entry: Waiting, seconds: float) -> Settled | None:
     """The outcome, or None where it is not there after so many seconds. Holds no worker."""
     if seconds > 0:
         await asyncio.wait([entry.settled], timeout=seconds)
-    return entry.settled.result() if entry.settled.done() else None
+    return entry.settled.result() if entry.settled.done() and not entry.settled.cancelled() else None
+
+
+async def until_all_settled(entries: Iterable[Waiting]) -> bool:
+    """Return when each of them is settled. False where the server gave them up before."""
+    futures = [entry.settled for entry in entries]
+    await asyncio.wait(futures)
+    return not any(future.cancelled() for future in futures)

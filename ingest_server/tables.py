@@ -1,129 +1,180 @@
 """Tables as pydantic models: `class Property(Table, key="reference")` makes the table, and says what is valid."""
 
 import re
-import types
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
-from uuid import UUID
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.errors import PydanticUndefinedAnnotation
 
+from ingest_server.annotations import ColumnType, column_type
 from ingest_server.errors import StartRefused
-from ingest_server.model import Column, Mode, TableName, TableOptions, TableSpec
+from ingest_server.model import NAME_BYTES, Column, Mode, TableName, TableSpec
 
-_TYPES: dict[type, tuple[str, str]] = {
-    bool: ("boolean", "bool"),
-    int: ("bigint", "int8"),
-    float: ("double precision", "float8"),
-    Decimal: ("numeric", "numeric"),
-    str: ("text", "text"),
-    bytes: ("bytea", "bytea"),
-    datetime: ("timestamp with time zone", "timestamptz"),
-    date: ("date", "date"),
-    time: ("time without time zone", "time"),
-    timedelta: ("interval", "interval"),
-    UUID: ("uuid", "uuid"),
-    IPv4Address: ("inet", "inet"),
-    IPv6Address: ("inet", "inet"),
-}
-_JSONB = ("jsonb", "jsonb")
-_TEXT = ("text", "text")
+ModeName = Literal["append", "upsert", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A model's class line."""
+
+    table: str | None = None
+    key: tuple[str, ...] = ()
+    mode: Mode | None = None
+    newest_by: str | None = None
+    catch_all: str | None = None
+    abstract: bool = False
+
+    @property
+    def write_mode(self) -> Mode:
+        """The mode as it was named, or as the key suggests."""
+        return self.mode or (Mode.UPSERT if self.key else Mode.APPEND)
 
 
 class Table(BaseModel):
     """Base of a table's model. A subclass is one table: its fields are the columns, its constraints what is valid.
 
-    Class keywords:
+    Class keywords, which a subclass takes over unless it says otherwise (but for `table` and `abstract`):
         table: `name` or `schema.name`; default: the class's name in snake case, in the server's schema.
         key: column or columns of the primary key; default: none.
         mode: `append`, `upsert` or `ignore`; default: `upsert` with a key, else `append`.
         newest_by: a column; an item with an older value than the row's leaves the row as it is.
         catch_all: a jsonb column that takes fields which the table does not have; default: such items are refused.
+        abstract: the class is no table, only a base of others that share its fields.
 
     Columns: bool boolean, int bigint, float double precision, Decimal numeric, str text, bytes bytea, datetime timestamptz,
-    date date, time time, timedelta interval, UUID uuid, enum text; lists, dicts and nested models jsonb; anything else
-    that pydantic knows (a URL, an email) text. `X | None` allows NULL.
+    date date, time time, timedelta interval, UUID uuid, IP addresses inet, enums and literals as their values; lists, dicts,
+    dataclasses and nested models jsonb; anything else that pydantic knows (a URL, an email) text. `X | None` allows NULL.
+    A computed field is a column, too; a field with `exclude=True` is none.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    table_address: ClassVar[str] = ""
-    table_key: ClassVar[tuple[str, ...]] = ()
-    table_options: ClassVar[TableOptions] = TableOptions()
+    __declaration__: ClassVar[Declaration] = Declaration(abstract=True)
+
+    # Type checkers read the class keywords here; they are taken up below, where pydantic knows the fields.
+    def __init_subclass__(
+        cls,
+        *,
+        table: str | None = None,
+        key: str | tuple[str, ...] | None = None,
+        mode: ModeName | None = None,
+        newest_by: str | None = None,
+        catch_all: str | None = None,
+        abstract: bool = False,
+        **kwargs: Unpack[ConfigDict],
+    ) -> None:
+        """Take the class keywords. Raises `TypeError` for one that there is not."""
+        # pydantic has taken those of its configuration out
+        if kwargs:
+            raise TypeError(
+                f"{cls.__name__}: there is no class keyword {', '.join(kwargs)}; there are table, key, mode, newest_by, "
+                "catch_all, abstract, and pydantic's own"
+            )
+        super().__init_subclass__()
 
     @classmethod
     def __pydantic_init_subclass__(
         cls,
         *,
         table: str | None = None,
-        key: str | tuple[str, ...] = (),
-        mode: str | None = None,
+        key: str | tuple[str, ...] | None = None,
+        mode: ModeName | None = None,
         newest_by: str | None = None,
         catch_all: str | None = None,
+        abstract: bool = False,
         **kwargs: Any,
     ) -> None:
         """Read the class keywords. Raises `TypeError` where they do not fit the fields."""
         super().__pydantic_init_subclass__(**kwargs)
-        cls.table_address = table or snake_case(cls.__name__)
-        cls.table_key = (key,) if isinstance(key, str) else tuple(key)
-        for name in (*cls.table_key, *filter(None, (newest_by, catch_all))):
-            if name not in cls.model_fields:
-                raise TypeError(f"{cls.__name__}: {name!r} is named in the class keywords, but is no field of it")
         if mode not in (None, *Mode):
             raise TypeError(f"{cls.__name__}: mode is one of {', '.join(Mode)}, not {mode!r}")
-        if mode in (Mode.UPSERT, Mode.IGNORE) and not cls.table_key:
-            raise TypeError(f'{cls.__name__}: mode "{mode}" needs key="…"')
-        cls.table_options = TableOptions(Mode(mode) if mode else None, newest_by, catch_all)
-        if catch_all is not None:
+        above = cls.__declaration__
+        cls.__declaration__ = Declaration(
+            table=table,
+            key=above.key if key is None else (key,) if isinstance(key, str) else tuple(key),
+            mode=above.mode if mode is None else Mode(mode),
+            newest_by=newest_by or above.newest_by,
+            catch_all=catch_all or above.catch_all,
+            abstract=abstract,
+        )
+        _check(cls)
+        if cls.__declaration__.catch_all is not None and cls.model_config.get("extra") != "allow":
             cls.model_config["extra"] = "allow"
-            cls.model_rebuild(force=True)
+            cls.model_rebuild(force=True, raise_errors=False)
 
 
 def spec_of(model: type[Table], default_schema: str) -> TableSpec:
-    """The table that this model describes."""
+    """The table that this model describes. Raises `StartRefused` where it describes none."""
+    declared = model.__declaration__
     try:
-        table = TableName.parse(model.table_address, default_schema)
-        table.check()
+        model.model_rebuild()
+        table = TableName.parse(declared.table or snake_case(model.__name__), default_schema)
+    except PydanticUndefinedAnnotation as error:
+        raise StartRefused(f"model {model.__name__}: {error.name} is not defined", remedy="import it") from None
     except ValueError as error:
         raise StartRefused(f"model {model.__name__}: {error}", remedy='set table="name" in its class line') from None
     columns = []
-    for name, info in model.model_fields.items():
-        declared, nullable = _column_type(info.annotation)
-        columns.append(Column(name, *declared, nullable=nullable and name not in model.table_key))
-    options = model.table_options
-    mode = options.mode or (Mode.UPSERT if model.table_key else Mode.APPEND)
+    for name, annotated in _annotations(model).items():
+        if len(name.encode()) > NAME_BYTES:
+            raise StartRefused(
+                f"model {model.__name__}: the field {name} is longer than the {NAME_BYTES} bytes that a column's name may have",
+                remedy="give it a shorter name, and an alias for what items call it",
+            )
+        declared_type, nullable = _column_of(model, name, annotated)
+        columns.append(Column(name, *declared_type, nullable=nullable))
     return TableSpec(
-        table, tuple(columns), model.table_key, mode, newest_by=options.newest_by, catch_all=options.catch_all
+        table,
+        tuple(columns),
+        declared.key,
+        declared.write_mode,
+        newest_by=declared.newest_by,
+        catch_all=declared.catch_all,
     )
 
 
 def snake_case(name: str) -> str:
     """`PropertyItem` as `property_item`, `HTTPResult` as `http_result`: the client names tables of item classes alike."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return re.sub(r"(?<=[^\W_])(?=[A-Z][a-z])|(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _column_type(annotated: Any) -> tuple[tuple[str, str], bool]:
-    origin = get_origin(annotated)
-    if origin in (Union, types.UnionType):
-        parts = [part for part in get_args(annotated) if part is not type(None)]
-        nullable = len(parts) < len(get_args(annotated))
-        kinds = {_column_type(part)[0] for part in parts}
-        return (kinds.pop() if len(kinds) == 1 else _JSONB), nullable
-    if origin is Literal:
-        kinds = {_column_type(type(value))[0] for value in get_args(annotated)}
-        return (kinds.pop() if len(kinds) == 1 else _JSONB), False
-    if annotated is Any:
-        return _JSONB, True
-    if origin is not None or not isinstance(annotated, type):
-        return _JSONB, False
-    if annotated in _TYPES:
-        return _TYPES[annotated], False
-    if issubclass(annotated, BaseModel | dict | list | set | frozenset | tuple):
-        return _JSONB, False
-    if issubclass(annotated, Enum):
-        kinds = {_column_type(type(member.value))[0] for member in annotated}
-        return (kinds.pop() if len(kinds) == 1 else _TEXT), False
-    return next((_TYPES[base] for base in annotated.__mro__ if base in _TYPES), _TEXT), False
+def _annotations(model: type[Table]) -> dict[str, Any]:
+    """The columns' names and annotations."""
+    fields = {name: info.annotation for name, info in model.model_fields.items() if not info.exclude}
+    return fields | {name: info.return_type for name, info in model.model_computed_fields.items()}
+
+
+def _column_of(model: type[Table], name: str, annotated: Any) -> tuple[ColumnType, bool]:
+    try:
+        return column_type(annotated)
+    except TypeError as error:
+        raise StartRefused(
+            f"model {model.__name__}, field {name}: {error}", remedy="give the field another type, or exclude=True"
+        ) from None
+
+
+def _check(model: type[Table]) -> None:
+    """Raise `TypeError` where the class keywords do not fit the fields."""
+    declared = model.__declaration__
+    name = model.__name__
+    fields = _annotations(model)
+    if declared.abstract:
+        return
+    for word, field in (
+        *(("key", field) for field in declared.key),
+        ("newest_by", declared.newest_by),
+        ("catch_all", declared.catch_all),
+    ):
+        if field is not None and field not in fields:
+            raise TypeError(f"{name}: {word} names {field!r}, which is no field of it")
+    if declared.write_mode is not Mode.APPEND and not declared.key:
+        raise TypeError(f'{name}: mode "{declared.write_mode}" needs key="…"')
+    if declared.newest_by is not None and declared.write_mode is not Mode.UPSERT:
+        raise TypeError(f'{name}: newest_by is for mode "upsert", and the mode is "{declared.write_mode}"')
+    if not model.__pydantic_complete__:  # a name in an annotation is defined further down: `spec_of` looks again
+        return
+    for field in declared.key:
+        if column_type(fields[field])[1]:
+            raise TypeError(f"{name}: {field!r} is part of the key and may be None: take None out of its type")
+    if declared.catch_all is not None and column_type(fields[declared.catch_all])[0].kind != "jsonb":
+        raise TypeError(f"{name}: catch_all names {declared.catch_all!r}: make it a dict")

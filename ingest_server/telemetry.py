@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import prometheus_client as prometheus
@@ -14,6 +15,7 @@ from ingest_server.model import Batch, Settled, TableName
 
 log = logging.getLogger("ingest_server")
 
+_REFUSALS_QUIET_SECONDS = 10.0
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -28,8 +30,10 @@ class Trouble:
 class Telemetry:
     """The server's facts. Each server has a registry of its own, so that several live in one process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, schema: str = "public") -> None:
         self._clock = clock
+        self._schema = schema
+        self._refusals_logged_at = -math.inf
         self._away_since: float | None = None
         self._wrong_tables: dict[TableName, Trouble] = {}
         self._counts: dict[TableName, Counter[str]] = {}
@@ -85,7 +89,7 @@ class Telemetry:
 
     def accepted(self, batch: Batch) -> None:
         """A batch is in the queue."""
-        table = batch.table.name
+        table = batch.table.shown(self._schema)
         self._accepted_at[batch.owner, batch.id] = self._clock()
         self._batches_accepted.labels(table).inc()
         self._items_accepted.labels(table).inc(batch.total)
@@ -98,9 +102,12 @@ class Telemetry:
         log.info("= %s was sent again", batch)
 
     def request_refused(self, status: int, detail: str) -> None:
-        """A request was answered with a problem."""
+        """A request was answered with a problem. Overload is logged now and then, and counted always."""
         self._requests_refused.labels(str(status)).inc()
-        log.log(logging.WARNING if status >= 500 else logging.DEBUG, "⊘ %d: %s", status, detail)
+        is_loud = status >= 500 and self._clock() - self._refusals_logged_at >= _REFUSALS_QUIET_SECONDS
+        if is_loud:
+            self._refusals_logged_at = self._clock()
+        log.log(logging.WARNING if is_loud else logging.DEBUG, "⊘ %d: %s", status, detail)
 
     @contextlib.contextmanager
     def delivering(self, batch: Batch) -> Iterator[None]:  # noqa: ARG002  the batch is for subclasses and tests
@@ -115,7 +122,7 @@ class Telemetry:
 
     def settled(self, batch: Batch, outcome: Settled) -> None:
         """A batch is in the ledger."""
-        table = batch.table.name
+        table = batch.table.shown(self._schema)
         self._batches_settled.labels(table).inc()
         counts = self._counts.setdefault(batch.table, Counter())
         for name in ("inserted", "updated", "unchanged", "failed"):
@@ -125,7 +132,7 @@ class Telemetry:
         if accepted_at is not None:
             self._latency.observe(self._clock() - accepted_at)
         if self._wrong_tables.pop(batch.table, None) is not None:
-            log.warning("table %s.%s can be written again", batch.table.schema, batch.table.name)
+            log.warning("table %s can be written again", table)
         if outcome.failed:
             first = outcome.errors[0].refusal if outcome.errors else None
             log.warning(
@@ -154,27 +161,27 @@ class Telemetry:
     def retried(self, batch: Batch, reason: str) -> None:
         """The batch met a lock or a limit, and is tried again."""
         self._retries.inc()
-        log.info("↻ %s %s: %s", batch.table.name, batch.id, reason)
+        log.info("↻ %s %s: %s", batch.table.shown(self._schema), batch.id, reason)
 
     def set_aside(self, batch: Batch, reason: str, seconds: float, *, table_is_wrong: bool) -> None:
         """The batch waits aside. A table that nobody can write is logged once, and stays in /readyz until it can."""
-        self._asides.labels(batch.table.name).inc()
+        table = batch.table.shown(self._schema)
+        self._asides.labels(table).inc()
         if not table_is_wrong:
-            log.error("↻ %s %s waits %.1f s aside: %s", batch.table.name, batch.id, seconds, reason)
+            log.error("↻ %s %s waits %.1f s aside: %s", table, batch.id, seconds, reason)
             return
         known = self._wrong_tables.get(batch.table)
         if known is None or known.reason != reason:
             self._wrong_tables[batch.table] = Trouble(reason, known.since if known else time.time())
-            log.error("table %s.%s cannot be written: %s", batch.table.schema, batch.table.name, reason)
+            log.error("table %s cannot be written: %s", table, reason)
 
     def unexpected(self, batch: Batch, error: BaseException) -> None:
         """An error that nobody has listed: the place where it happened, without its text, which may hold content."""
-        frames = []
-        trace = error.__traceback__
-        while trace is not None:
-            frames.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
-            trace = trace.tb_next
-        log.error("unexpected %s with batch %s, at %s", type(error).__name__, batch.id, " → ".join(frames[-6:]))
+        log.error("unexpected %s with batch %s, at %s", type(error).__name__, batch.id, _place(error))
+
+    def worker_died(self, name: str, error: BaseException) -> None:
+        """A worker ended with an error, which is ours to mend. The others go on; /readyz says when none is left."""
+        log.critical("%s died of an unexpected %s, at %s", name, type(error).__name__, _place(error))
 
     @property
     def sink_is_away(self) -> bool:
@@ -182,10 +189,19 @@ class Telemetry:
         return self._away_since is not None
 
     @property
-    def wrong_tables(self) -> dict[TableName, Trouble]:
+    def wrong_tables(self) -> Mapping[TableName, Trouble]:
         """Tables that cannot be written, with the reason."""
-        return dict(self._wrong_tables)
+        return self._wrong_tables
 
     def settled_counts(self) -> dict[TableName, dict[str, int]]:
         """Items settled since the start, by table and outcome."""
         return {table: dict(counts) for table, counts in self._counts.items()}
+
+
+def _place(error: BaseException) -> str:
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " → ".join(frames[-6:])

@@ -2,29 +2,46 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from functools import lru_cache
+from itertools import islice
+from operator import methodcaller
+from typing import Any, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
-from ingest_server.errors import BadRequest, UnsupportedMedia
+from ingest_server.errors import BadRequest, TooLarge, UnsupportedMedia
 from ingest_server.model import Form
 
 MAX_WAIT = 60
 _NAME = re.compile(r"[\x21-\x7e]{1,255}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:scrapy-batching:batch")
-_BOM = b"\xef\xbb\xbf"
-_PREFERENCE = re.compile(r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s,;]*))?')
+BOM = b"\xef\xbb\xbf"
+# RFC 7240: a preference is `name`, or `name=value`, and parameters after semicolons. Possessive, so that no header makes it
+# go back and forth.
+_BARE = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_WORD = rf'(?:{_BARE}|"(?:[^"\\]|\\.)*+")'
+_PREFERENCE = re.compile(
+    rf"[ \t,]*+(?P<name>{_BARE})(?:[ \t]*+=[ \t]*+(?P<value>{_WORD})?+)?+"
+    rf"(?:[ \t]*+;[ \t]*+(?:{_BARE}(?:[ \t]*+=[ \t]*+{_WORD}?+)?+)?+)*+[ \t]*+(?=,|$)"
+)
+# Above so many lines, or commas, a body is looked at before it is cut: 64 MiB of line ends or of "0," would become tens of
+# millions of objects, and gigabytes.
+_MANY_LINES = 100_000
+_MANY_COMMAS = 300_000
+_MOST_COUNTED = 100_000
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*+")
 
 
 def form_of(content_type: str | None) -> Form:
-    """Which of the two body forms a Content-Type names. Raises `UnsupportedMedia` for any other."""
-    name, _, parameters = (content_type or "").partition(";")
-    charset = parameters.strip().lower().replace('"', "")
-    if charset in ("", "charset=utf-8", "charset=utf8"):
-        match name.strip().lower():
+    """Which of the two body forms a Content-Type names. Raises `UnsupportedMedia` for any other, and for another charset."""
+    name, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
+    charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
+    if charsets <= {"utf-8", "utf8"}:
+        match name:
             case "application/x-ndjson":
                 return "ndjson"
             case "application/json":
@@ -43,9 +60,17 @@ class Preferences:
     def parse(cls, header: str) -> Self:
         """Read a Prefer header; unknown preferences, and values that make no sense, are ignored. The first of each counts."""
         seen: dict[str, str] = {}
-        for part in re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', header):
-            if match := _PREFERENCE.match(part):
-                seen.setdefault(match[1].lower(), (match[2] or "").strip('"'))
+        position = 0
+        while position < len(header):
+            match = _PREFERENCE.match(header, position)
+            if match is None:  # not a preference: what follows the next comma may be one
+                position = header.find(",", position) + 1 or len(header)
+                continue
+            value = match["value"] or ""
+            if value.startswith('"'):
+                value = re.sub(r"\\(.)", r"\1", value[1:-1])
+            seen.setdefault(match["name"].lower(), value)
+            position = match.end() + 1
         wait = seen.get("wait", "")
         seconds = min(int(wait), MAX_WAIT) if re.fullmatch(r"[0-9]{1,9}", wait) else None
         return cls(wait=seconds, strict=seen.get("handling", "").lower() == "strict")
@@ -79,16 +104,40 @@ def fingerprint(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
-def split(body: bytes, form: Form) -> list[bytes]:
+def split(body: bytes, form: Form, most: int | None = None) -> list[bytes]:
     """The body's items, each as its own bytes, in the order in which they were sent; nothing is said of their validity.
 
-    Raises `BadRequest` where a JSON body cannot be parsed at all.
+    Raises `TooLarge` where there are more than `most`, and `BadRequest` where a JSON body cannot be parsed at all.
     """
-    body = body.removeprefix(_BOM)
-    if form == "ndjson":
-        return [line for line in (line.strip(b" \t\r") for line in body.split(b"\n")) if line]
+    body = body.removeprefix(BOM)
+    items = _lines(body) if form == "ndjson" else _elements(body, most)
+    if most is None:
+        return list(items)
+    found = list(islice(items, most + 1))
+    if len(found) > most:
+        raise _too_many(most)
+    return found
+
+
+def _too_many(most: int) -> TooLarge:
+    return TooLarge(f"the batch has more than {most} items", limit=most, limit_unit="items")
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    if body.count(b"\n") > _MANY_LINES:
+        return (match[0].rstrip(b" \t\r") for match in _LINE.finditer(body))
+    return filter(None, map(_stripped, body.split(b"\n")))
+
+
+_stripped = methodcaller("strip", b" \t\r")
+
+
+def _elements(body: bytes, most: int | None) -> Iterator[bytes]:
+    is_object = body.lstrip()[:1] == b"{"
     try:
-        items = (_ITEMS if body.lstrip()[:1] == b"{" else _ARRAY).decode(body)
+        if most is not None and most <= _MOST_COUNTED and body.count(b",") > _MANY_COMMAS:
+            _check_count(body, most, is_object=is_object)
+        elements = _ITEMS.decode(body).items if is_object else _ARRAY.decode(body)
     except RecursionError:
         raise BadRequest("the body is nested too deeply to be parsed") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -96,7 +145,28 @@ def split(body: bytes, form: Form) -> list[bytes]:
             "the body is neither a JSON array of objects nor an object with one member, items; "
             "send application/x-ndjson to have broken items refused one by one"
         ) from None
-    return [bytes(item) for item in (items.items if isinstance(items, _Items) else items)]
+    return map(bytes, elements)
+
+
+def _check_count(body: bytes, most: int, *, is_object: bool) -> None:
+    """Raise `TooLarge` where the array has more elements. Stops at the first that is too many, and keeps none."""
+    array, wrapped = _counters(most)
+    try:
+        (wrapped if is_object else array).decode(body)
+    except msgspec.ValidationError as error:
+        if "at most length" in str(error):
+            raise _too_many(most) from None
+        raise
+
+
+@lru_cache(maxsize=4)
+def _counters(most: int) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    """Decoders that refuse an array with more than so many elements: msgspec's own limit is looked at after the last one."""
+    nothing = msgspec.Raw()
+    fields = [(f"f{number}", msgspec.Raw, nothing) for number in range(most)]
+    array = msgspec.defstruct("Array", fields, array_like=True, forbid_unknown_fields=True)
+    wrapped = msgspec.defstruct("Wrapped", [("items", array)], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(array), msgspec.json.Decoder(wrapped)
 
 
 class _Items(msgspec.Struct, forbid_unknown_fields=True):

@@ -35,6 +35,8 @@ class Workers:
         self._tasks = [
             asyncio.create_task(self._work(), name=f"worker-{number}") for number in range(1, self._count + 1)
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
 
     @property
     def alive(self) -> int:
@@ -49,6 +51,7 @@ class Workers:
 
     async def _work(self) -> None:
         async for batch in self._queue:
+            taken_at = self._rate.clock()
             self._statuses.processing(batch)
             with self._telemetry.delivering(batch):
                 outcome = await self._delivery.deliver(batch)
@@ -56,7 +59,12 @@ class Workers:
                 self._statuses.queued(batch)
                 self._queue.set_aside(batch, outcome.seconds)
                 continue
-            await self._queue.ack(batch)
-            self._rate.drained(len(batch.body))
+            self._rate.drained(len(batch.body), since=taken_at)
             self._statuses.settled(batch, outcome)
             self._telemetry.settled(batch, outcome)
+            # last: with the last acknowledgement a server that is shutting down goes on, and would leave waiters behind
+            await self._queue.ack(batch)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._telemetry.worker_died(task.get_name(), error)

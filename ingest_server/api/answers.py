@@ -1,12 +1,16 @@
 """Views as HTTP answers, and query parameters read with their bounds."""
 
+import re
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel
 
+from ingest_server import wire
 from ingest_server.errors import BadRequest
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CODE = re.compile(r"[ -~]{0,255}")
 MAX_PAGE = 1000
 _USUAL_PAGE = 100
 
@@ -26,20 +30,23 @@ def page_size(request: web.Request) -> int:
     return int(text)
 
 
-def text_parameter(request: web.Request, name: str) -> str | None:
-    """A query parameter that goes to the database as text. Raises `BadRequest` for what it cannot hold."""
-    text = request.query.get(name)
-    if text is not None and ("\0" in text or not text.isprintable() or len(text) > 255):
-        raise BadRequest(f"{name} has at most 255 printable characters")
+def crawl_parameter(request: web.Request) -> str | None:
+    """The parameter `crawl`. Raises `BadRequest`."""
+    text = request.query.get("crawl")
+    return None if text is None else wire.crawl_id(text)
+
+
+def code_parameter(request: web.Request) -> str | None:
+    """The parameter `code`: why items were refused. Raises `BadRequest` for what no code is made of."""
+    text = request.query.get("code")
+    if text is not None and not _CODE.fullmatch(text):
+        raise BadRequest("code has at most 255 characters of ASCII")
     return text
 
 
 def uuid_of(text: str) -> UUID | None:
-    """The UUID, or None where it is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    """The UUID, or None where it is none. Python's own reader takes braces, prefixes and underscores as well."""
+    return UUID(text) if _UUID.fullmatch(text) else None
 
 
 def cursor_of(request: web.Request) -> UUID | None:

@@ -1,5 +1,6 @@
 """The HTTP side put together."""
 
+import re
 from importlib.metadata import version
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from ingest_server.api import batches, crawls, dead_letters, server
 from ingest_server.api.context import CONTEXT, Context
 from ingest_server.api.openapi import document
 from ingest_server.api.problems import own_host_only, problems
+from ingest_server.api.protocol import Runner
 
 ROUTES = (*batches.ROUTES, *crawls.ROUTES, *dead_letters.ROUTES, *server.ROUTES)
 
@@ -18,10 +20,13 @@ def application(context: Context) -> web.Application:
     app[CONTEXT] = context
     app[server.OPENAPI] = server.as_json(document(ROUTES, version("scrapy-batching")))
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, route.handler)
+        # braces too: aiohttp's own pattern for a part of the path leaves them out, and a table may be named so
+        resource = app.router.add_resource(re.sub(r"{(\w+)}", r"{\1:[^/]+}", route.path))
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            resource.add_route(method, route.handler)
     return app
 
 
 def runner(app: web.Application) -> web.AppRunner:
-    """What serves it. Bodies are decoded by `ingest_server.inflate`, which stops at the limit: aiohttp must leave them alone."""
-    return web.AppRunner(app, auto_decompress=False, access_log=None, handler_cancellation=False, shutdown_timeout=5.0)
+    """What serves it."""
+    return Runner(app)

@@ -1,16 +1,19 @@
 """Batches: sent, looked at, listed."""
 
+import re
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 
 from ingest_server import wire
-from ingest_server.api.answers import answer, cursor_of, page_size, text_parameter, uuid_of
-from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of
+from ingest_server.api.answers import answer, crawl_parameter, page_size, uuid_of
+from ingest_server.api.context import CONTEXT, CURSOR, LIMIT, VISIBLE_ASCII, Parameter, Route, owner_of, path_part
 from ingest_server.api.receive import receive
 from ingest_server.api.views import BatchesView, BatchView
 from ingest_server.errors import BadRequest, NotFound
-from ingest_server.model import Settled, Status
+from ingest_server.model import Batch, Settled, Status
 from ingest_server.ports import BatchFilter
 from ingest_server.statuses import Waiting, until_settled
 
@@ -19,7 +22,10 @@ async def send(request: web.Request) -> web.Response:
     """Take a batch in; answer at once, or when it is settled, as the request prefers."""
     preferences = wire.Preferences.parse(",".join(request.headers.getall("Prefer", [])))
     received = await receive(request, preferences)
-    headers = {"Idempotency-Replayed": "true"} if received.replayed else {}
+    headers = {}
+    if received.replayed:
+        headers["Idempotency-Replayed"] = "true"
+        preferences = replace(preferences, strict=False)  # the first sending decided that
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
     view = await _settle(request, received.outcome, preferences.wait or 0)
@@ -36,7 +42,7 @@ async def show(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     preferences = wire.Preferences.parse(",".join(request.headers.getall("Prefer", [])))
     owner = owner_of(request)
-    batch = uuid_of(request.match_info["id"])
+    batch = uuid_of(path_part(request, "id"))
     if batch is None:
         raise NotFound("there is no such batch: its id is a UUID")
     known: Waiting | Settled | None = context.statuses.waiting(owner, batch) or context.statuses.recent(owner, batch)
@@ -49,26 +55,47 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def listing(request: web.Request) -> web.Response:
-    """Batches, newest first: those on their way, then the settled ones."""
+    """Batches: those on their way, newest first, then the settled ones, latest first.
+
+    One that settles while somebody turns the pages may be met twice, and is never missed: it moves to the front of the
+    second part, which is read later.
+    """
     context = request.app[CONTEXT]
-    owner, size, cursor = owner_of(request), page_size(request), cursor_of(request)
-    crawl = text_parameter(request, "crawl")
-    status = _status(request)
+    owner, size = owner_of(request), page_size(request)
+    crawl, status = crawl_parameter(request), _status(request)
+    after, before = _cursor(request)
     views: list[BatchView] = []
-    on_their_way = context.statuses.of_owner(owner, crawl)
-    at = next((place for place, entry in enumerate(on_their_way, 1) if entry.batch.id == cursor), 0)
-    if status in (None, Status.QUEUED, Status.PROCESSING) and (cursor is None or at):
-        views = [
-            BatchView.of_waiting(entry, context.queue.promise, context.schema)
-            for entry in on_their_way[at:]
-            if status in (None, entry.status)
-        ][:size]
-    if len(views) < size and status in (None, Status.COMPLETED, Status.FAILED):
-        settled = await context.ledger.batches(
-            owner, BatchFilter(crawl, status, size - len(views), None if at else cursor)
-        )
-        views += [BatchView.of_settled(one, context.schema) for one in settled]
-    return answer(BatchesView(batches=views, cursor=str(views[-1].id) if len(views) == size else None))
+    cursors: list[str] = []
+    if before is None and status in (None, Status.QUEUED, Status.PROCESSING):
+        for entry in context.statuses.of_owner(owner, crawl):
+            place = _place(entry.batch)
+            if (after is None or place < after) and status in (None, entry.status):
+                views.append(BatchView.of_waiting(entry, context.queue.promise, context.schema))
+                cursors.append(f"{place[0]}.{place[1]}")
+    if len(views) <= size and status in (None, Status.COMPLETED, Status.FAILED):
+        shown = {view.id for view in views}
+        for settled in await context.ledger.batches(owner, BatchFilter(crawl, status, size + 1, before)):
+            if settled.id not in shown:
+                views.append(BatchView.of_settled(settled, context.schema))
+                cursors.append(str(settled.id))
+    return answer(BatchesView(batches=views[:size], cursor=cursors[size - 1] if len(views) > size else None))
+
+
+def _place(batch: Batch) -> tuple[int, UUID]:
+    """Where a batch on its way stands: its time in microseconds, and its id among those of one time."""
+    return int(batch.created_at.timestamp() * 1_000_000), batch.id
+
+
+def _cursor(request: web.Request) -> tuple[tuple[int, UUID] | None, UUID | None]:
+    """The parameter `cursor`: a place among the batches on their way, or the settled batch that a page ended with."""
+    text = request.query.get("cursor")
+    if text is None:
+        return None, None
+    microseconds, dot, name = text.rpartition(".")
+    batch = uuid_of(name)
+    if batch is None or (dot and not re.fullmatch(r"[0-9]{1,18}", microseconds)):
+        raise BadRequest("cursor is what an earlier page gave")
+    return ((int(microseconds), batch), None) if dot else (None, batch)
 
 
 async def _settle(request: web.Request, known: Waiting | Settled, seconds: int) -> BatchView:
@@ -91,7 +118,10 @@ def _status(request: web.Request) -> Status | None:
         raise BadRequest(f"status is one of {', '.join(Status)}") from None
 
 
-_OBJECT: dict[str, Any] = {"type": "object"}
+# Anything may stand among the items: what is no object is a dead letter, and its neighbours are not harmed.
+_ITEMS: dict[str, Any] = {"type": "array", "items": {"description": "a JSON object"}, "minItems": 1}
+_CURSOR = "^([0-9]{1,18}[.])?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_SHOWN_HEADERS = ("Idempotency-Replayed", "Preference-Applied")
 _PREFER = Parameter(
     "header", "Prefer", "RFC 7240: wait=N answers when the batch is settled, or after N seconds (at most 60)"
 )
@@ -101,42 +131,47 @@ ROUTES = (
         *("POST", "/v1/tables/{table}/batches", send, "Send a batch"),
         answers={200: BatchView, 202: BatchView, 207: BatchView},
         parameters=(
-            Parameter("header", "Content-Encoding", "identity, gzip, deflate or zstd"),
-            Parameter("header", "Idempotency-Key", "the batch's name, 1 to 255 visible ASCII characters"),
-            Parameter("header", "Ingest-Crawl", "id of the crawl, 1 to 255 visible ASCII characters"),
+            Parameter(
+                *("header", "Content-Encoding", "how the body is packed"),
+                {"type": "string", "enum": ["identity", "gzip", "deflate", "zstd"]},
+            ),
+            Parameter("header", "Idempotency-Key", "the batch's name", VISIBLE_ASCII),
+            Parameter("header", "Ingest-Crawl", "id of the crawl", VISIBLE_ASCII),
             Parameter("header", "Prefer", "RFC 7240: wait=N (at most 60), handling=strict"),
         ),
         body={
-            "application/x-ndjson": {"type": "string", "description": "one JSON object a line"},
+            "application/x-ndjson": {"description": "one JSON object a line"},
             "application/json": {
                 "oneOf": [
-                    {"type": "array", "items": _OBJECT, "minItems": 1},
+                    _ITEMS,
                     {
                         "type": "object",
-                        "properties": {"items": {"type": "array", "items": _OBJECT, "minItems": 1}},
+                        "properties": {"items": _ITEMS},
                         "required": ["items"],
                         "additionalProperties": False,
                     },
                 ]
             },
         },
-        problems=(400, 404, 408, 409, 413, 415, 422, 503),
+        problems=(404, 408, 409, 413, 415, 422, 503),
+        headers={200: _SHOWN_HEADERS, 202: ("Location", "Retry-After", *_SHOWN_HEADERS), 207: _SHOWN_HEADERS},
     ),
     Route(
         *("GET", "/v1/batches/{id}", show, "A batch as it is now"),
         answers={200: BatchView},
         parameters=(_PREFER,),
         problems=(404, 503),
+        headers={200: ("Preference-Applied",)},
     ),
     Route(
         *("GET", "/v1/batches", listing, "Batches, newest first"),
         answers={200: BatchesView},
         parameters=(
-            Parameter("query", "crawl", "only this crawl's"),
+            Parameter("query", "crawl", "only this crawl's", VISIBLE_ASCII),
             Parameter("query", "status", "only these", {"type": "string", "enum": [str(status) for status in Status]}),
-            Parameter("query", "limit", "how many", {"type": "integer", "minimum": 1, "maximum": 1000}),
-            Parameter("query", "cursor", "go on where an earlier page ended"),
+            LIMIT,
+            Parameter("query", "cursor", CURSOR, {"type": "string", "pattern": _CURSOR}),
         ),
-        problems=(400, 503),
+        problems=(503,),
     ),
 )

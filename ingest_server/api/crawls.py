@@ -7,11 +7,14 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from ingest_server import wire
+from ingest_server.admission import check_size
 from ingest_server.api.answers import answer
-from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of
+from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of, path_part
+from ingest_server.api.protocol import body_of
 from ingest_server.api.views import CrawlCloseBody, CrawlView
-from ingest_server.errors import BadRequest, NotFound, TooLarge, UnsupportedMedia
+from ingest_server.errors import BadRequest, NotFound, ReceiveTimeout, UnsupportedMedia
 from ingest_server.model import CrawlClose, CrawlTotals
+from ingest_server.statuses import until_all_settled
 
 _CLOSE_BYTES = 64 * 1024
 
@@ -43,7 +46,7 @@ async def close(request: web.Request) -> web.Response:
 
 
 def _crawl(request: web.Request) -> str:
-    return wire.crawl_id(request.match_info["crawl"])
+    return wire.crawl_id(path_part(request, "crawl"))
 
 
 async def _view(request: web.Request, crawl: str) -> CrawlView | None:
@@ -63,21 +66,29 @@ async def _until_nothing_is_pending(request: web.Request, crawl: str, seconds: i
     try:
         async with asyncio.timeout(seconds):
             while waiting := statuses.of_owner(owner_of(request), crawl):
-                await asyncio.wait([entry.settled for entry in waiting])
+                if not await until_all_settled(waiting):
+                    return
     except TimeoutError:
         return
 
 
 async def _read_close(request: web.Request) -> CrawlCloseBody:
-    if request.content_type != "application/json":
+    if wire.form_of(request.headers.get("Content-Type")) != "json":
         raise UnsupportedMedia("Content-Type is application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("a close is sent as it is, without Content-Encoding")
     body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > _CLOSE_BYTES:
-            raise TooLarge("a close is a small JSON object", limit=_CLOSE_BYTES, limit_unit="bytes")
+    seconds = request.app[CONTEXT].limits.receive_seconds
+    check_size(request.content_length or 0, _CLOSE_BYTES, "bytes")
     try:
-        return CrawlCloseBody.model_validate(orjson.loads(body))
+        async with asyncio.timeout(seconds):
+            async for piece in body_of(request):
+                body += piece
+                check_size(len(body), _CLOSE_BYTES, "bytes")
+    except TimeoutError:
+        raise ReceiveTimeout(f"the body did not arrive within {seconds:g} seconds") from None
+    try:
+        return CrawlCloseBody.model_validate(orjson.loads(body.removeprefix(wire.BOM)))
     except orjson.JSONDecodeError:
         raise BadRequest("the body is not JSON") from None
     except ValidationError as error:
@@ -89,13 +100,14 @@ ROUTES = (
     Route(
         *("GET", "/v1/crawls/{crawl}", show, "A crawl's totals"),
         answers={200: CrawlView},
-        problems=(400, 404, 503),
+        problems=(404, 503),
     ),
     Route(
         *("POST", "/v1/crawls/{crawl}/close", close, "Close a crawl and compare the counts"),
         answers={200: CrawlView},
         parameters=(Parameter("header", "Prefer", "RFC 7240: wait=N answers when nothing is pending, at most 60"),),
         body={"application/json": CrawlCloseBody.model_json_schema()},
-        problems=(400, 413, 415, 503),
+        problems=(408, 413, 415, 503),
+        headers={200: ("Preference-Applied",)},
     ),
 )

@@ -9,10 +9,22 @@ import orjson
 from aiohttp import web
 
 from ingest_server import wire
-from ingest_server.api.answers import answer, cursor_of, page_size, text_parameter, uuid_of
-from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of, table_of
+from ingest_server.api.answers import answer, code_parameter, crawl_parameter, cursor_of, page_size, uuid_of
+from ingest_server.api.context import (
+    CONTEXT,
+    CURSOR,
+    LIMIT,
+    PATH_PARTS,
+    TABLE,
+    VISIBLE_ASCII,
+    Parameter,
+    Route,
+    owner_of,
+    path_part,
+    table_named,
+)
 from ingest_server.api.views import DeadLettersView, DeadLetterView, LetterGroupsView, LetterGroupView
-from ingest_server.errors import NotFound
+from ingest_server.errors import NotFound, SinkError
 from ingest_server.model import DeadLetter
 from ingest_server.ports import LetterFilter
 
@@ -25,16 +37,17 @@ async def listing(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     table = request.query.get("table")
     wanted = LetterFilter(
-        table=None if table is None else table_of(request, table),
-        crawl=text_parameter(request, "crawl"),
-        code=text_parameter(request, "code"),
+        table=None if table is None else table_named(request, table),
+        crawl=crawl_parameter(request),
+        code=code_parameter(request),
         limit=page_size(request),
         before=cursor_of(request),
     )
-    if _NDJSON in request.headers.get("Accept", ""):
+    if _NDJSON in request.headers.get("Accept", "") and request.method == "GET":
         return await _export(request, wanted)
-    letters = await context.ledger.dead_letters(owner_of(request), wanted)
-    cursor = str(letters[-1].id) if len(letters) == wanted.limit else None
+    found = await context.ledger.dead_letters(owner_of(request), replace(wanted, limit=wanted.limit + 1))
+    letters = found[: wanted.limit]
+    cursor = str(letters[-1].id) if len(found) > wanted.limit else None
     body = {"dead_letters": [_shown(letter, context.schema) for letter in letters], "cursor": cursor}
     return web.Response(body=orjson.dumps(body), content_type="application/json")
 
@@ -45,10 +58,17 @@ async def _export(request: web.Request, wanted: LetterFilter) -> web.StreamRespo
     letters: Sequence[DeadLetter] = await context.ledger.dead_letters(owner_of(request), wanted)
     response = web.StreamResponse(headers={"Content-Type": _NDJSON})
     await response.prepare(request)
-    while letters:
-        lines = (orjson.dumps(_shown(letter, context.schema)) + b"\n" for letter in letters)
-        await response.write(b"".join(lines))
-        letters = await context.ledger.dead_letters(owner_of(request), replace(wanted, before=letters[-1].id))
+    try:
+        while letters:
+            lines = (orjson.dumps(_shown(letter, context.schema)) + b"\n" for letter in letters)
+            await response.write(b"".join(lines))
+            letters = await context.ledger.dead_letters(owner_of(request), replace(wanted, before=letters[-1].id))
+    except SinkError as error:
+        # the answer has begun with 200: only a connection that breaks off says that it is not whole
+        context.telemetry.request_refused(503, error.reason)
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionError("the export broke off") from error
     await response.write_eof()
     return response
 
@@ -63,7 +83,7 @@ async def groups(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """One dead letter with its item."""
     context = request.app[CONTEXT]
-    name = uuid_of(request.match_info["id"])
+    name = uuid_of(path_part(request, "id"))
     letter = None if name is None else await context.ledger.dead_letter(owner_of(request), name)
     if letter is None:
         raise NotFound("there is no such dead letter")
@@ -83,19 +103,19 @@ def _shown(letter: DeadLetter, schema: str) -> dict[str, Any]:
 
 
 _FILTERS = (
-    Parameter("query", "table", "only this table's"),
-    Parameter("query", "crawl", "only this crawl's"),
-    Parameter("query", "code", "only this code"),
-    Parameter("query", "limit", "how many", {"type": "integer", "minimum": 1, "maximum": 1000}),
-    Parameter("query", "cursor", "go on where an earlier page ended"),
+    Parameter("query", "table", "only this table's", TABLE),
+    Parameter("query", "crawl", "only this crawl's", VISIBLE_ASCII),
+    Parameter("query", "code", "only this code", {"type": "string", "pattern": "^[ -~]{0,255}$"}),
+    LIMIT,
+    Parameter("query", "cursor", CURSOR, PATH_PARTS["id"]),
 )
 
 ROUTES = (
     Route(
         *("GET", "/v1/dead-letters", listing, "Dead letters, newest first"),
-        answers={200: DeadLettersView},
+        answers={200: (DeadLettersView, _NDJSON)},
         parameters=_FILTERS,
-        problems=(400, 503),
+        problems=(503,),
     ),
     Route(
         *("GET", "/v1/dead-letters/groups", groups, "Dead letters by table, code and column"),

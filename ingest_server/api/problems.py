@@ -24,6 +24,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     context = request.app[CONTEXT]
     try:
         return await handler(request)
+    except ConnectionError:  # the client has gone
+        raise
     except RequestRefused as error:
         retry_after = error.retry_after
         if retry_after is None and error.status in (409, 503):
@@ -61,7 +63,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 @web.middleware
 async def own_host_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """On loopback a foreign Host is refused: a web page that rebinds its name to 127.0.0.1 must not reach the server."""
-    if not _is_loopback(request.host):
+    host = request.headers.get("Host")
+    if host is not None and not _is_loopback(host):
         raise Forbidden("the Host header names another host than this one: ask for 127.0.0.1 or localhost")
     return await handler(request)
 
@@ -84,10 +87,10 @@ def plain_problem(status: int, detail: str, *, retry_after: int | None = None) -
 
 
 def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
     try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name == "localhost" or name.endswith(".localhost"):
+            return True
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False

@@ -9,10 +9,12 @@ from aiohttp import web
 
 from ingest_server import wire
 from ingest_server.admission import Room, check_size
-from ingest_server.api.context import CONTEXT, Context, owner_of, table_of
+from ingest_server.api.context import CONTEXT, Context, owner_of, path_part, table_named
+from ingest_server.api.protocol import body_of
 from ingest_server.errors import (
     BadRequest,
     Conflict,
+    Misconfigured,
     NotFound,
     Overloaded,
     ReceiveTimeout,
@@ -55,7 +57,7 @@ async def receive(request: web.Request, preferences: wire.Preferences) -> Receiv
     """Take the batch in. Raises one of `RequestRefused`; then nothing of it was kept."""
     context = request.app[CONTEXT]
     head = _read_head(request, preferences)
-    body_decoder = inflater(_single(request, "Content-Encoding"))
+    body_decoder = inflater(", ".join(request.headers.getall("Content-Encoding", [])))
     if request.content_length is not None:
         check_size(request.content_length, context.limits.sent_bytes, "bytes")
     room = context.admission.enter(request.content_length)
@@ -76,8 +78,8 @@ def _read_head(request: web.Request, preferences: wire.Preferences) -> _Head:
     crawl = _single(request, "Ingest-Crawl")
     return _Head(
         owner=owner,
-        table=table_of(request),
-        form=wire.form_of(request.headers.get("Content-Type")),
+        table=table_named(request, path_part(request, "table")),
+        form=wire.form_of(_single(request, "Content-Type")),
         id=uuid7() if key is None else wire.batch_id(owner, key),
         named=key is not None,
         crawl=None if crawl is None else wire.crawl_id(crawl),
@@ -93,16 +95,27 @@ def _single(request: web.Request, name: str) -> str | None:
 
 
 async def _check_table(context: Context, table: TableName) -> None:
-    """404 is said only after asking the catalogue; where it cannot be asked and the table is not known, 503."""
+    """404 is said only after asking the catalogue; where it cannot be asked and the table is not known, 503.
+
+    A table that is known is asked for again only once a worker could not write it.
+    """
+    if table in context.known_tables and table not in context.telemetry.wrong_tables:
+        return
+    shown = table.shown(context.schema)
     try:
         spec = await context.sink.spec(table)
-    except SinkError as error:
+    except Misconfigured as error:
         raise Overloaded(
-            "the table is not known here yet, and PostgreSQL cannot be asked now", table=table.shown(context.schema)
+            f"table {shown} cannot be written as it is configured: the server's log says why", table=shown
         ) from error
+    except SinkError as error:
+        if table in context.known_tables:
+            return
+        raise Overloaded("the table is not known here yet, and PostgreSQL cannot be asked now", table=shown) from error
     if spec is None:
-        shown = table.shown(context.schema)
+        context.known_tables.discard(table)
         raise NotFound(f"there is no table {shown}: create it, or start the server with --create-tables", table=shown)
+    context.known_tables.add(table)
 
 
 async def _read_body(request: web.Request, room: Room, decoder: Inflater) -> bytes:
@@ -111,7 +124,7 @@ async def _read_body(request: web.Request, room: Room, decoder: Inflater) -> byt
     sent = decoded = 0
     try:
         async with asyncio.timeout(limits.receive_seconds):
-            async for arrived in request.content.iter_any():
+            async for arrived in body_of(request):
                 sent += len(arrived)
                 check_size(sent, limits.sent_bytes, "bytes")
                 for piece in decoder.feed(arrived):
@@ -128,10 +141,9 @@ async def _read_body(request: web.Request, room: Room, decoder: Inflater) -> byt
 
 
 async def _accept(context: Context, head: _Head, body: bytes) -> Received:
-    items = wire.split(body, head.form)
+    items = wire.split(body, head.form, context.limits.items)
     if not items:
         raise Unprocessable("there is no item in the body")
-    check_size(len(items), context.limits.items, "items")
     largest = max(map(len, items))
     if largest > context.limits.item_bytes:
         limit = context.limits.item_bytes
@@ -154,10 +166,12 @@ async def _accept(context: Context, head: _Head, body: bytes) -> Received:
         return Received(known, replayed=True)
     if batch.strict:
         await _check_strictly(context, batch)
+    # Again: the server may have begun to stop while the body arrived, and then nobody would settle this batch.
+    context.admission.check_open()
     entry = context.statuses.accepted(batch)
     try:
         await context.queue.put(batch)
-    except Overloaded:
+    except BaseException:
         context.statuses.withdrawn(batch)
         raise
     context.telemetry.accepted(batch)

@@ -1,5 +1,6 @@
 """The server about itself: tables, probes, metrics, the published contract, and a page of links."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import orjson
@@ -9,8 +10,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from ingest_server.api.answers import answer
 from ingest_server.api.context import CONTEXT, Context, Route
 from ingest_server.api.views import LiveView, ParkedView, ReadyView, TablesView, TableView
+from ingest_server.errors import SinkError
 from ingest_server.model import TableName
 
+# A probe waits no longer for PostgreSQL.
+_PING_SECONDS = 1.0
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ingest-server</title>
 <h1>ingest-server</h1>
 <ul>
@@ -40,7 +44,7 @@ def _parked(context: Context, table: TableName) -> ParkedView | None:
     trouble = context.telemetry.wrong_tables.get(table)
     if trouble is None:
         return None
-    waiting = context.statuses.tables_in().get(table, 0)
+    waiting = context.statuses.waiting_for(table)
     return ParkedView(since=datetime.fromtimestamp(trouble.since, UTC), reason=trouble.reason, waiting=waiting)
 
 
@@ -55,13 +59,24 @@ async def ready(request: web.Request) -> web.Response:
     reasons = [reason] if (reason := context.admission.reason_to_refuse()) else []
     if not context.workers_alive():
         reasons.append("no worker is running")
-    warnings = ["PostgreSQL is away: batches wait"] if context.telemetry.sink_is_away else []
+    warnings = [] if await _sink_answers(context) else ["PostgreSQL is away: batches wait"]
     warnings += [
         f"table {table.shown(context.schema)} cannot be written: {trouble.reason}"
         for table, trouble in context.telemetry.wrong_tables.items()
     ]
     view = ReadyView(ready=not reasons, reasons=reasons, warnings=warnings)
     return answer(view, 503 if reasons else 200)
+
+
+async def _sink_answers(context: Context) -> bool:
+    if context.telemetry.sink_is_away:
+        return False
+    try:
+        async with asyncio.timeout(_PING_SECONDS):
+            await context.sink.ping()
+    except (SinkError, TimeoutError):
+        return False
+    return True
 
 
 async def metrics(request: web.Request) -> web.Response:

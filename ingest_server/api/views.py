@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 from ingest_server.model import (
     Ack,
@@ -16,7 +17,6 @@ from ingest_server.model import (
     Refusal,
     Settled,
     Status,
-    TableName,
     TableSpec,
 )
 from ingest_server.ports import LetterGroup
@@ -173,8 +173,15 @@ class CrawlView(BaseModel):
         )
 
 
+def _a_number(value: Any) -> Any:
+    """JSON's integers only: `"12"` and `true` are mistakes of the client, which should see them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("integer", "is a whole number")
+    return value
+
+
 # PostgreSQL's bigint is where these are kept.
-_Items = Annotated[int, Field(ge=0, le=2**53)]
+_Items = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(_a_number)]
 
 
 class CrawlCloseBody(BaseModel):
@@ -320,8 +327,3 @@ class ProblemView(BaseModel):
     table: str | None = None
     errors: list[ItemErrorView] | None = None
     retry_after: int | None = None
-
-
-def shown(table: TableName, schema: str) -> str:
-    """A table's name as clients write it."""
-    return table.shown(schema)

@@ -57,6 +57,11 @@ def _differences(found: TableSpec, wanted: TableSpec) -> Sequence[str]:
                     remedy=f"let the model take None for it, or ALTER TABLE {name} ADD COLUMN it with a default first",
                 )
             statements.append(f"ALTER TABLE {qualified(wanted.table)} ADD COLUMN {_definition(column)}")
+        elif old.generated:
+            raise IncompatibleTable(
+                f"table {name}, column {column.name}: the table generates it, and the model has a field for it",
+                remedy="take the field out of the model, or give it exclude=True",
+            )
         elif not _fits(old, column):
             raise IncompatibleTable(
                 f"table {name}, column {column.name}: the model says {column.type}, the table {old.type}",

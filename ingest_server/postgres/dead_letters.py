@@ -23,6 +23,11 @@ WHERE owner = $1 AND ($2::text IS NULL OR (table_schema, table_name) = ($2, $3))
 ORDER BY created_at DESC, id DESC LIMIT $7
 """
 
+_OF_BATCH = "SELECT id, created_at FROM ingest.dead_letters WHERE owner = $1 AND batch = $2"
+
+# Two deliveries of one body must not both look first and write afterwards.
+PRELUDE = "LOCK TABLE ingest.dead_letters IN SHARE ROW EXCLUSIVE MODE"
+
 _GROUPED = """
 SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters WHERE owner = $1
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
@@ -32,13 +37,8 @@ GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
 async def bury(
     one: Connection, batch: Batch, items: Sequence[bytes], refusals: Sequence[Refusal], now: datetime
 ) -> tuple[BuriedItem, ...]:
-    """Write a dead letter for every refusal, in the order of their indexes."""
-    ordered = sorted(refusals, key=lambda refusal: refusal.index)
-    buried = tuple(
-        # Named by batch, body and index: the same refusal met twice is one letter.
-        BuriedItem(refusal, uuid5(batch.id, f"{batch.fingerprint.hex()} {refusal.index}"), now)
-        for refusal in ordered
-    )
+    """Write a dead letter for every refusal, in their order."""
+    buried = tuple(BuriedItem(refusal, _name(batch, refusal), now) for refusal in refusals)
     await one.copy_records_to_table(
         "dead_letters",
         schema_name="ingest",
@@ -47,13 +47,40 @@ async def bury(
             (
                 *(batch.owner, letter.dead_letter, batch.table.schema, batch.table.name, batch.id, batch.crawl),
                 *(letter.refusal.index, letter.refusal.code, letter.refusal.column),
-                (letter.refusal.detail or letter.refusal.message).replace("\0", ""),
+                _storable(letter.refusal.detail or letter.refusal.message),
                 *(items[letter.refusal.index], 1, now),
             )
             for letter in buried
         ],
     )
     return buried
+
+
+async def bury_once(
+    one: Connection, batch: Batch, items: Sequence[bytes], refusals: Sequence[Refusal], now: datetime
+) -> tuple[BuriedItem, ...]:
+    """The same for a batch that the ledger will not absorb: letters of an earlier delivery of the same body stay."""
+    there = await one.fetch(_OF_BATCH, batch.owner, batch.id)
+    letters = {row["id"]: row["created_at"] for row in there}
+    known: list[BuriedItem] = []
+    fresh: list[Refusal] = []
+    for refusal in refusals:
+        name = _name(batch, refusal)
+        if name in letters:
+            known.append(BuriedItem(refusal, name, letters[name]))
+        else:
+            fresh.append(refusal)
+    buried = await bury(one, batch, items, fresh, now) if fresh else ()
+    return tuple(sorted((*known, *buried), key=lambda letter: letter.refusal.index))
+
+
+def _name(batch: Batch, refusal: Refusal) -> UUID:
+    """Named by batch, body and index: the same refusal met twice is one letter."""
+    return uuid5(batch.id, f"{batch.fingerprint.hex()} {refusal.index}")
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 async def listed(one: Connection, owner: str, wanted: LetterFilter) -> list[DeadLetter]:

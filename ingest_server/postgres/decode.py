@@ -2,90 +2,91 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NotRequired, Required
-from uuid import UUID
 
 import msgspec
-import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from ingest_server.errors import Misconfigured
 from ingest_server.model import Column, Refusal, TableSpec
-from ingest_server.postgres.types import JSON_KINDS, annotation, converter
+from ingest_server.postgres.invalid import invalid
+from ingest_server.postgres.jsontext import (
+    LONG_NUMBER,
+    NOT_ONE_OBJECT,
+    NUL,
+    TOO_DEEP,
+    elements,
+    holds_nan,
+    holds_nul,
+    is_long_number,
+    joined,
+    members,
+    too_deep,
+    with_members,
+)
+from ingest_server.postgres.landing import SLICE
+from ingest_server.postgres.modelled import Modelled
+from ingest_server.postgres.refusals import INVALID, RefusedError
+from ingest_server.postgres.rows import Decoded, Row, Rows
+from ingest_server.postgres.types import JSON_KINDS, annotation
 
-MAX_DEPTH = 100
-# Decoding holds the event loop; after so many items others get their turn.
-_SLICE = 200
-INVALID = "invalid"
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
-NUL = "holds a NUL character (\\u0000), which PostgreSQL cannot store"
-# Errors whose text a model's author wrote, perhaps around the value: it stays in the dead letter.
-_AUTHORS_WORDS = ("value_error", "assertion_error", "union_tag_invalid")
+Fields = dict[str, Any]
 
-Row = tuple[Any, ...]
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows of one batch that fill the same columns, each with its item's index."""
-
-    columns: tuple[str, ...]
-    row: Callable[[dict[str, Any]], Row] = field(repr=False)
-    indexes: list[int] = field(default_factory=list)
-    values: list[Row] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Decoded:
-    """A batch, sorted into rows and refusals."""
-
-    groups: list[Rows]
-    refusals: list[Refusal]
+# msgspec has no structs with such names; a dict takes them, at some cost.
+_NO_STRUCT_NAME = re.compile(r'["\\\x00-\x1f]')
 
 
 class Decoder:
     """Compiled for one table's shape. Pydantic is the authority on what is valid, straight from the JSON bytes.
 
-    Raises `Misconfigured` where the table can take no item at all.
+    Raises `Misconfigured` where the table can take no item at all, or where model and table have grown apart.
     """
 
     def __init__(self, spec: TableSpec, model: type[BaseModel] | None = None) -> None:
-        self._catch_all = spec.catch_all
-        self._model = model
-        columns = [column for column in spec.writable if annotation(column) is not None]
         self._unsupported = _unsupported(spec)
-        self._names = tuple(column.name for column in columns)
-        self._defaulted = frozenset(column.name for column in columns if column.has_default)
-        self._blank = {column.name: None for column in columns if not column.has_default}
-        self._json = tuple(column.name for column in columns if column.kind in JSON_KINDS and not column.dimensions)
-        self._never_null = tuple(column.name for column in columns if column.name in self._json and not column.nullable)
+        columns = [column for column in spec.writable if column.name not in self._unsupported]
+        self._modelled = Modelled(spec, model) if model is not None else None
+        if self._modelled is not None:
+            columns = [column for column in columns if column.name in self._modelled.fields]
         if not columns:
             raise Misconfigured(f"table {spec.table.schema}.{spec.table.name} has no column that an item could fill")
-        # JSON columns are handed to PostgreSQL as they were sent: no digit of a number is lost on the way.
-        self._slices = msgspec.json.Decoder(
-            msgspec.defstruct(
-                "Slices",
-                [
-                    (f"f{position}", msgspec.Raw, msgspec.field(default_factory=msgspec.Raw, name=name))
-                    for position, name in enumerate(self._json)
-                ],
+        self._catch_all = spec.catch_all
+        self._names = tuple(column.name for column in columns)
+        self._defaulted = frozenset(column.name for column in columns if column.has_default)
+        self._blank: Fields = {column.name: None for column in columns if not column.has_default}
+        self._json = tuple(column.name for column in columns if column.kind in JSON_KINDS)
+        self._arrays = frozenset(column.name for column in columns if column.dimensions)
+        self._never_null = tuple(column.name for column in columns if column.kind in JSON_KINDS and not column.nullable)
+        self._columns: Mapping[str, str] = {}
+        adapter: TypeAdapter[Any]
+        if model is None or self._modelled is None:
+            adapter = TypeAdapter(_typed_dict(spec, columns))
+            self._numeric = tuple(column.name for column in columns if _is_numeric(column))
+            self._slices = _slicer(self._json) if self._json else None
+        else:
+            adapter = TypeAdapter(model)
+            self._columns = self._modelled.columns
+            self._numeric = tuple(
+                self._modelled.aliases[name] for name in self._names if name in self._modelled.aliases
             )
-        )
-        self._validator: TypeAdapter[Any] = TypeAdapter(_typed_dict(spec, columns) if model is None else model)
-        self._converters = () if model is None else _converters(model, columns)
-        self._row = _getter(self._names)
+            self._slices = None
+        # What TypeAdapter.validate_json calls, without its twelve arguments.
+        self._validate: Callable[[bytes], Any] = adapter.validator.validate_json
+        # So many fields has an item that lacks none.
+        self._width = len(self._names) if self._catch_all is None else -1
+        self._numeric_quoted = tuple(f'"{name}"'.encode() for name in self._numeric)
+        self._numeric_is_plain = all(name.isascii() and name.isidentifier() for name in self._numeric)
 
     async def decode(self, items: Sequence[bytes]) -> Decoded:
-        """Every item as a row or as a refusal, in order. Other coroutines get their turn in between."""
-        groups: dict[frozenset[str], Rows] = {}
+        """Every item as a row or as a refusal, in order. Never raises. Other coroutines get their turn in between."""
+        groups: dict[frozenset[str], tuple[Rows, Callable[[Fields], Row]]] = {}
         refusals: list[Refusal] = []
         nothing: frozenset[str] = frozenset()
         for index, raw in enumerate(items):
-            if index % _SLICE == _SLICE - 1:
+            if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
             fields = self._fields(index, raw)
             if isinstance(fields, Refusal):
@@ -95,128 +96,124 @@ class Decoder:
             group = groups.get(missing)
             if group is None:
                 names = tuple(name for name in self._names if name not in missing)
-                group = groups[missing] = Rows(names, _getter(names))
-            group.indexes.append(index)
-            group.values.append(group.row(fields))
-        return Decoded(list(groups.values()), refusals)
+                group = groups[missing] = (Rows(names), _getter(names))
+            rows, row = group
+            rows.indexes.append(index)
+            rows.values.append(row(fields))
+        return Decoded([rows for rows, _ in groups.values()], refusals)
 
-    def _fields(self, index: int, raw: bytes) -> dict[str, Any] | Refusal:
+    def _fields(self, index: int, raw: bytes) -> Fields | Refusal:
         """The item's fields as asyncpg takes them, every column without a default present."""
-        fault = broken(raw)
-        if fault is not None:
-            return Refusal(index, INVALID, fault)
+        # One byte is found ten times faster than two: most items hold no escape at all.
+        is_escaped = b"\\" in raw
         try:
-            valid = self._validator.validate_json(raw)
+            fields = self._valid(raw, is_escaped=is_escaped) if self._modelled is None else self._modelled_fields(raw)
+            if self._catch_all is not None:
+                self._gather(fields, raw)
+            for name in self._never_null:
+                if fields.get(name, "") is None:
+                    raise RefusedError("is null, but the column is NOT NULL", name)
+            if is_escaped and b"\\u0000" in raw:
+                self._refuse_nul(fields)
         except ValidationError as error:
             return self._refused(index, error)
-        fields = {**self._blank, **valid} if self._model is None else self._of_model(valid)
-        if self._json:
-            self._put_json(fields, raw)
-        for name in self._never_null:
-            if fields.get(name, "") is None:
-                return Refusal(index, INVALID, "is null, but the column is NOT NULL", name)
-        if b"\\u0000" in raw:
-            for name in self._names:
-                if holds_nul(fields.get(name), is_json=name in self._json):
-                    return Refusal(index, INVALID, NUL, name)
+        except RefusedError as error:
+            return Refusal(index, INVALID, error.message, error.column, error.detail)
+        except msgspec.DecodeError:
+            return Refusal(index, INVALID, NOT_ONE_OBJECT)
         return fields
 
-    def _of_model(self, valid: BaseModel) -> dict[str, Any]:
-        fields: dict[str, Any] = {**self._blank, **valid.__dict__}
-        for name, convert in self._converters:
-            fields[name] = convert(fields[name])
+    def _valid(self, raw: bytes, *, is_escaped: bool) -> Fields:
+        fields: Fields = self._validate(raw)
+        if len(fields) != self._width:
+            fields = {**self._blank, **fields}
+        if self._numeric and self._may_hold_long_numbers(raw, is_escaped) and (replaced := self._long_numbers(raw)):
+            fields = {**self._blank, **self._validate(with_members(raw, replaced))}
+        if self._slices is not None:
+            # JSON columns are handed to PostgreSQL as they were sent.
+            for name, value in zip(self._json, self._slices(raw), strict=True):
+                if fields.get(name) is not None:
+                    fields[name] = self._json_text(name, bytes(value))
         return fields
 
-    def _put_json(self, fields: dict[str, Any], raw: bytes) -> None:
-        if self._model is not None:
-            for name in self._json:
-                if fields.get(name) is not None:
-                    fields[name] = _dumped(fields[name])
-        else:
-            slices = self._slices.decode(raw)
-            for position, name in enumerate(self._json):
-                if fields.get(name) is not None:
-                    fields[name] = bytes(getattr(slices, f"f{position}")).decode()
-        if self._catch_all is not None:
-            self._gather(fields, raw)
+    def _modelled_fields(self, raw: bytes) -> Fields:
+        assert self._modelled is not None
+        if self._modelled.allows_nan and holds_nan(raw):
+            raise RefusedError(NOT_ONE_OBJECT)
+        try:
+            valid = self._validate(raw)
+            if (
+                self._numeric
+                and self._may_hold_long_numbers(raw, b"\\" in raw)
+                and (replaced := self._long_numbers(raw))
+            ):
+                valid = self._validate(with_members(raw, replaced))
+            return self._modelled.values(valid)
+        except (ValidationError, msgspec.DecodeError, RefusedError, MemoryError):
+            raise
+        except Exception as error:
+            # a validator of the model's author that stumbled over this item
+            detail = f"{type(error).__name__}: {error}"
+            raise RefusedError("the table's own rule failed on it", None, detail) from error
 
-    def _gather(self, fields: dict[str, Any], raw: bytes) -> None:
+    def _refuse_nul(self, fields: Fields) -> None:
+        for name in self._names:
+            if holds_nul(fields.get(name), is_json=name in self._json):
+                raise RefusedError(NUL, name)
+
+    def _may_hold_long_numbers(self, raw: bytes, is_escaped: bool) -> bool:
+        """A look that costs next to nothing, and never says no where `_long_numbers` would find one."""
+        if not self._numeric_is_plain or (is_escaped and b"\\u" in raw):  # a name may be written with escapes
+            return True
+        for name in self._numeric_quoted:
+            at = raw.find(name)
+            while at >= 0:
+                if LONG_NUMBER.match(raw, at + len(name)):
+                    return True
+                at = raw.find(name, at + 1)
+        return False
+
+    def _long_numbers(self, raw: bytes) -> dict[str, bytes]:
+        """Numbers for numeric columns that pydantic would read as floats, quoted, which it reads digit by digit."""
+        sent = members(raw)
+        return {
+            name: b'"' + number + b'"'
+            for name in self._numeric
+            if name in sent and is_long_number(number := bytes(sent[name]))
+        }
+
+    def _json_text(self, name: str, value: bytes) -> Any:
+        if too_deep(value, below=1):
+            raise RefusedError(TOO_DEEP, name)
+        if name not in self._arrays:
+            return value.decode()
+        return [None if part == b"null" else part.decode() for part in map(bytes, elements(value))]
+
+    def _gather(self, fields: Fields, raw: bytes) -> None:
         """The fields that the table does not have, member by member as they were sent, into the catch-all column."""
-        extra = self._catch_all
-        assert extra is not None
-        members = _MEMBERS.decode(raw)
-        own = members.get(extra)
-        known = {*self._names, *(self._model.model_fields if self._model is not None else ())}
-        foreign = {name: bytes(value) for name, value in members.items() if name not in known}
-        if foreign:
-            if own is not None and bytes(own).startswith(b"{"):
-                foreign = {**{name: bytes(value) for name, value in _MEMBERS.decode(own).items()}, **foreign}
-            parts = (orjson.dumps(name) + b":" + value for name, value in foreign.items())
-            fields[extra] = (b"{" + b",".join(parts) + b"}").decode()
+        name = self._catch_all
+        assert name is not None
+        known = self._columns or self._blank.keys() | self._defaulted
+        foreign = {field: bytes(value) for field, value in members(raw).items() if field not in known}
+        if not foreign:
+            return
+        own = fields.get(name)
+        if own is not None:
+            if not own.startswith("{"):
+                message = "is not an object, so that fields which the table does not have cannot go into it"
+                raise RefusedError(message, name)
+            foreign = {field: bytes(value) for field, value in members(own).items()} | foreign
+        gathered = joined(foreign)
+        if too_deep(gathered, below=1):
+            raise RefusedError(TOO_DEEP, name)
+        fields[name] = gathered.decode()
 
     def _refused(self, index: int, error: ValidationError) -> Refusal:
-        refusal = _refusal(index, error)
+        refusal = invalid(index, error, self._columns)
         if refusal.column in self._unsupported:
             message = f"the column's type, {self._unsupported[refusal.column]}, is not supported yet"
             return Refusal(index, INVALID, message, refusal.column)
         return refusal
-
-
-class LandingDecoder:
-    """For landing tables: the item goes as it is into one jsonb column, beside its crawl and batch."""
-
-    def __init__(self, crawl: str | None, batch: UUID) -> None:
-        self._crawl = crawl
-        self._batch = batch
-
-    async def decode(self, items: Sequence[bytes]) -> Decoded:
-        """Every JSON object as a row, anything else as a refusal."""
-        columns = ("crawl", "batch", "item")
-        rows = Rows(columns, itemgetter(*columns))
-        refusals: list[Refusal] = []
-        for index, raw in enumerate(items):
-            if index % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
-            fault = broken(raw) or not_an_object(raw)
-            if fault is None and b"\\u0000" in raw and holds_nul(raw.decode(), is_json=True):
-                fault = NUL
-            if fault is not None:
-                refusals.append(Refusal(index, INVALID, fault))
-                continue
-            rows.indexes.append(index)
-            rows.values.append((self._crawl, self._batch, raw.decode()))
-        return Decoded([rows] if rows.indexes else [], refusals)
-
-
-def broken(raw: bytes) -> str | None:
-    """What is wrong with an item before any table is asked: what pydantic's parser lets pass although JSON does not."""
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        return f"is nested deeper than {MAX_DEPTH} levels"
-    if b"NaN" in raw or b"Infinity" in raw:
-        return not_an_object(raw)
-    return None
-
-
-def not_an_object(raw: bytes) -> str | None:
-    """None where the bytes are exactly one JSON object in UTF-8 that PostgreSQL's json types read as we do."""
-    try:
-        raw.decode()
-        _MEMBERS.decode(raw)
-        if b"\\u" in raw:
-            orjson.loads(raw)
-    except UnicodeDecodeError:
-        return "is not UTF-8"
-    except msgspec.ValidationError:
-        return "is JSON, but not an object"
-    except orjson.JSONDecodeError as error:
-        # it also refuses 1e999, which is JSON, and which jsonb takes
-        return "holds half of a surrogate pair" if "surrogate" in error.msg else None
-    except (msgspec.DecodeError, RecursionError):
-        return "is not one JSON object"
-    return None
-
-
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _typed_dict(spec: TableSpec, columns: Sequence[Column]) -> Any:
@@ -232,7 +229,23 @@ def _typed_dict(spec: TableSpec, columns: Sequence[Column]) -> Any:
     return shape
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[dict[str, Any]], Row]:
+def _slicer(names: Sequence[str]) -> Callable[[bytes], Sequence[msgspec.Raw]]:
+    """Reads these members of an item as the bytes that were sent; of one that is not there, none."""
+    nothing = msgspec.Raw()
+    if any(_NO_STRUCT_NAME.search(name) for name in names):
+        return lambda raw: [found.get(name, nothing) for found in [members(raw)] for name in names]
+    fields = [
+        (f"f{position}", msgspec.Raw, msgspec.field(default=nothing, name=name)) for position, name in enumerate(names)
+    ]
+    decode = msgspec.json.Decoder(msgspec.defstruct("Slices", fields)).decode
+    return lambda raw: msgspec.structs.astuple(decode(raw))
+
+
+def _is_numeric(column: Column) -> bool:
+    return column.kind == "numeric" and not column.dimensions
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Fields], Row]:
     if len(names) > 1:
         return itemgetter(*names)
     return lambda fields: tuple(fields[name] for name in names)
@@ -250,72 +263,3 @@ def _unsupported(spec: TableSpec) -> dict[str | None, str]:
                 )
             found[column.name] = column.type
     return found
-
-
-def _converters(model: type[BaseModel], columns: Sequence[Column]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    found = []
-    for column in columns:
-        if column.name in model.model_fields:
-            convert = converter(column, model.model_fields[column.name].annotation)
-            if convert is not None:
-                found.append((column.name, convert))
-    return tuple(found)
-
-
-def _dumped(value: Any) -> str:
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    try:
-        return orjson.dumps(value, default=_plain).decode()
-    except orjson.JSONEncodeError:  # an int beyond 64 bits, which jsonb takes
-        return msgspec.json.encode(value, enc_hook=_plain).decode()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, set | frozenset):
-        return list(value)
-    return str(value)
-
-
-def holds_nul(value: Any, *, is_json: bool) -> bool:
-    """Whether a text, a list of texts, or JSON text holds the one character that PostgreSQL cannot store."""
-    if isinstance(value, str):
-        if not is_json:
-            return "\0" in value
-        # an odd number of backslashes before u0000 is the escape; an even number is text that looks like it
-        return re.search(r"(?<!\\)(?:\\\\)*\\u0000", value) is not None
-    return isinstance(value, list) and any(holds_nul(part, is_json=False) for part in value)
-
-
-def _depth(raw: bytes) -> int:
-    depth = deepest = 0
-    for match in _BRACKETS.finditer(raw):
-        if match[1]:
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                break
-        elif match[2]:
-            depth -= 1
-    return deepest
-
-
-def _refusal(index: int, error: ValidationError) -> Refusal:
-    first = error.errors(include_url=False, include_input=False)[0]
-    location = first["loc"]
-    column = str(location[0])[:63] if location else None
-    match first["type"]:
-        case "json_invalid":
-            return Refusal(index, INVALID, f"is not one JSON object ({first['msg'].removeprefix('Invalid JSON: ')})")
-        case "dict_type" | "model_type" | "model_attributes_type" if not location:
-            return Refusal(index, INVALID, "is JSON, but not an object")
-        case "extra_forbidden":
-            return Refusal(index, INVALID, "the table has no such column", column)
-        case "missing":
-            return Refusal(index, INVALID, "is missing, and the column has neither a default nor NULL", column)
-        case kind if kind in _AUTHORS_WORDS:
-            return Refusal(index, INVALID, "the table's own rule refused it", column, first["msg"])
-    inside = ".".join(str(part) for part in location[1:] if isinstance(part, int))
-    return Refusal(index, INVALID, first["msg"] + (f" (at {inside})" if inside else ""), column)

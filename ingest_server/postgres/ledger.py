@@ -22,7 +22,8 @@ from ingest_server.model import (
 )
 from ingest_server.ports import BatchFilter, LetterFilter, LetterGroup
 from ingest_server.postgres import dead_letters
-from ingest_server.postgres.catalogue import Connection
+from ingest_server.postgres.catalogue import SHAPE, Connection
+from ingest_server.postgres.identifiers import qualified
 from ingest_server.postgres.pool import connection
 
 _INSERT = """
@@ -31,6 +32,8 @@ INSERT INTO ingest.batches (owner, id, table_schema, table_name, crawl, fingerpr
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (owner, id) DO NOTHING
 """
+
+_OPEN = f"SELECT ({SHAPE}) AS shape, EXISTS (SELECT FROM ingest.batches WHERE owner = $2 AND id = $3) AS is_settled"
 
 _BATCH = "SELECT * FROM ingest.batches WHERE owner = $1 AND id = $2"
 
@@ -55,6 +58,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (owner, crawl) DO UPDATE SET items = EXCLUDED.items, rejected = EXCLUDED.rejected, dropped = EXCLUDED.dropped,
     spooled = EXCLUDED.spooled, reason = EXCLUDED.reason, closed_at = EXCLUDED.closed_at
 """
+
+
+async def open_batch(one: Connection, batch: Batch) -> tuple[str, bool]:
+    """The shape that the batch's table has now, and whether a batch of this name is settled: one question."""
+    row = await one.fetchrow(_OPEN, qualified(batch.table), batch.owner, batch.id)
+    return row["shape"], row["is_settled"]
 
 
 async def enter(one: Connection, batch: Batch, settled: Settled) -> bool:

@@ -1,18 +1,24 @@
 """What is known of each table: its shape, and decoder and writer compiled for it. Asked once, until it changes."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import asyncpg
 from pydantic import BaseModel
 
-from ingest_server.errors import Misconfigured
+from ingest_server.errors import Misconfigured, Unavailable
 from ingest_server.model import Batch, Mode, Options, TableName, TableOptions, TableSpec
-from ingest_server.postgres.catalogue import LEDGER_SCHEMA, Connection, read_table, read_tables
+from ingest_server.postgres.catalogue import CLOSED_SCHEMAS, SHAPE, Connection, read_table, read_tables
 from ingest_server.postgres.ddl import make_landing
-from ingest_server.postgres.decode import Decoder, LandingDecoder
+from ingest_server.postgres.decode import Decoder
+from ingest_server.postgres.identifiers import qualified
+from ingest_server.postgres.landing import LandingDecoder
 from ingest_server.postgres.pool import connection
 from ingest_server.postgres.writer import Writer
+
+# So long may a table be gone before its senders are told.
+_BELIEVED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +44,45 @@ class Plans:
         models: Mapping[TableName, type[BaseModel]],
         options: Options,
         create_tables: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._models = models
         self._options = options
         self._create_tables = create_tables
+        self._clock = clock
         self._plans: dict[TableName, Plan] = {}
+        self._specs: dict[TableName, tuple[TableSpec, float]] = {}
 
     def forget(self, table: TableName) -> None:
         """The table changed: ask the catalogue next time."""
         self._plans.pop(table, None)
+        self._specs.pop(table, None)
+
+    def known(self, table: TableName) -> Plan | None:
+        """The table's plan as it was last read. Its shape is checked in the transaction that writes."""
+        return self._plans.get(table)
 
     async def spec(self, table: TableName) -> TableSpec | None:
-        """The table's shape, or None where there is none and none would be made. Raises `Unavailable`."""
-        if (plan := self._plans.get(table)) is not None:
-            return plan.spec
-        async with connection(self._pool) as one:
-            found = await self._read(one, table)
+        """The table's shape, or None where there is none and none would be made.
+
+        A shape is believed for a while, and as long as PostgreSQL is away: whoever sends does not wait for the database.
+        Raises `Unavailable` where the table is not known.
+        """
+        known = self._specs.get(table)
+        if known is not None and self._clock() < known[1] + _BELIEVED_SECONDS:
+            return known[0]
+        try:
+            async with connection(self._pool) as one:
+                found = await self._read(one, table)
+        except Unavailable:
+            if known is None:
+                raise
+            return known[0]
         if found is None and self._makes(table):
             return TableSpec(table, (), mode=Mode.APPEND, landing=True)
+        if found is None:
+            self.forget(table)
         return found
 
     async def plan(self, one: Connection, table: TableName) -> Plan:
@@ -73,14 +99,29 @@ class Plans:
         self._plans[table] = plan
         return plan
 
+    async def refresh(self, one: Connection, table: TableName) -> None:
+        """Forget the table's plan if its shape is another by now."""
+        plan = self._plans.get(table)
+        if plan is not None and await one.fetchval(SHAPE, qualified(table)) != plan.spec.shape:
+            self.forget(table)
+
     async def specs(self) -> list[TableSpec]:
         """Every table that may be written, as the catalogue has it now."""
         async with connection(self._pool) as one:
-            found = [await self._read(one, table) for table in await read_tables(one)]
+            found = [await self._listed(one, table) for table in await read_tables(one)]
         return [spec for spec in found if spec is not None]
 
+    async def _listed(self, one: Connection, table: TableName) -> TableSpec | None:
+        try:
+            return await self._read(one, table)
+        except Misconfigured:  # its options do not fit it; its batches say so, and the others are listed all the same
+            return await read_table(one, table, TableOptions(mode=Mode.APPEND))
+
     async def _read(self, one: Connection, table: TableName) -> TableSpec | None:
-        return await read_table(one, table, self._options.get(table, TableOptions()))
+        spec = await read_table(one, table, self._options.get(table, TableOptions()))
+        if spec is not None:
+            self._specs[table] = (spec, self._clock())
+        return spec
 
     def _makes(self, table: TableName) -> bool:
-        return self._create_tables and table.schema != LEDGER_SCHEMA and not table.schema.startswith("pg_")
+        return self._create_tables and table.schema not in CLOSED_SCHEMAS and not table.schema.startswith("pg_")

@@ -8,11 +8,21 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from ingest_server.errors import Contended, Misconfigured, Unavailable
+from ingest_server.model import TableName
 from ingest_server.postgres.catalogue import Connection
 from ingest_server.postgres.sqlstate import Sort, described, sort_error
 
 _CONNECT_SECONDS = 10.0
 _ACQUIRE_SECONDS = 30.0
+# The server ends a slow statement itself and says so; the client's own limit, later, is for connections that went silent.
+_SILENT_SECONDS = 10.0
+
+# An operator's own limit on the role or database stands where it is tighter. Waiting for a lock ends first, so that it is
+# not taken for a slow statement and halved.
+_LIMITS = """
+SELECT set_config(name, least(nullif(setting::bigint, 0), CASE name WHEN 'lock_timeout' THEN $1 / 2 ELSE $1 END)::text, false)
+FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')
+"""
 
 
 class ShapedConnection(asyncpg.Connection):
@@ -22,20 +32,34 @@ class ShapedConnection(asyncpg.Connection):
     """
 
     @cached_property
-    def shapes(self) -> dict[int, str]:
-        """Shape by the table's oid."""
+    def shapes(self) -> dict[TableName, str]:
+        """Shapes by the table's name: asyncpg's statements are kept by their text, and a name may move to another table."""
         return {}
+
+    @cached_property
+    def staging(self) -> set[str]:
+        """Staging tables that were made here and committed."""
+        return set()
+
+    def get_reset_query(self) -> str:
+        """Nothing: no session state but the staging tables is ever left behind, and the default is a round trip a batch."""
+        return ""
 
 
 async def open_pool(dsn: str, *, size: int, statement_seconds: float) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool that connects when it is asked to, so that it can be made while PostgreSQL is away."""
+
+    async def limit(one: asyncpg.Connection) -> None:
+        await one.execute(_LIMITS, max(2, int(statement_seconds * 1000)))
+
     return await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
         timeout=_CONNECT_SECONDS,
-        command_timeout=statement_seconds,
+        command_timeout=statement_seconds + _SILENT_SECONDS,
         connection_class=ShapedConnection,
+        init=limit,
         # client_min_messages: CREATE … IF NOT EXISTS would notify for every batch
         server_settings={"application_name": "ingest-server", "client_min_messages": "warning"},
     )
@@ -61,7 +85,7 @@ def translate(error: Exception) -> Exception | None:
             return Unavailable(described(error))
         case Sort.CONTENDED | Sort.TIME_LIMIT:
             return Contended(described(error))
-        case Sort.CONFIGURATION:
+        case Sort.CONFIGURATION | Sort.SHAPE:
             return Misconfigured(described(error))
         case _:
             return None

@@ -3,9 +3,9 @@
 import re
 
 from ingest_server.model import Refusal
+from ingest_server.postgres.sqlstate import EncodingFault
 
-_COPY_LINE = re.compile(r"COPY [^\n]*, line (\d+)")
-_COPY_COLUMN = re.compile(r"COPY [^\n]*, line \d+, column ([^:\n]+)")
+INVALID = "invalid"
 
 _SENTENCES = {
     "23502": "a value is missing in a column that is NOT NULL",
@@ -23,16 +23,29 @@ _SENTENCES = {
     "54000": "is larger than one row may be",
     "P0001": "was refused by a trigger or a function of the database",
 }
+_NO_PARTITION = "no partition of the table takes it"
+
+
+class RefusedError(Exception):
+    """The item cannot be stored, for a reason that neither pydantic nor PostgreSQL was asked for."""
+
+    def __init__(self, message: str, column: str | None = None, detail: str | None = None) -> None:
+        self.message = message
+        self.column = column
+        self.detail = detail
+        super().__init__(message)
 
 
 def refusal_from(error: BaseException, index: int) -> Refusal:
     """The refusal of item `index` for this error. `detail` carries PostgreSQL's own words for the dead letter."""
-    code = str(getattr(error, "sqlstate", None) or "invalid")
-    column = getattr(error, "column_name", None)
-    if column is None and (match := _COPY_COLUMN.search(getattr(error, "context", None) or "")):
-        column = match[1]
+    if isinstance(error, EncodingFault):
+        return Refusal(index, INVALID, "a value does not fit its column's type", detail=str(error))
+    code = str(getattr(error, "sqlstate", None) or INVALID)
+    column = getattr(error, "column_name", None) or _copy_column(error)
     constraint = getattr(error, "constraint_name", None)
     sentence = _SENTENCES.get(code, f"was refused by PostgreSQL ({type(error).__name__.removesuffix('Error')})")
+    if code == "23514" and not constraint and not getattr(error, "data_type_name", None):
+        sentence = _NO_PARTITION
     return Refusal(
         index=index,
         code=code,
@@ -42,7 +55,19 @@ def refusal_from(error: BaseException, index: int) -> Refusal:
     )
 
 
-def copy_line(error: BaseException) -> int | None:
-    """Which row of a COPY the server stumbled over, from 0, where it says so."""
-    match = _COPY_LINE.search(getattr(error, "context", None) or "")
+def copy_position(error: BaseException, copied: str) -> int | None:
+    """Which row of a COPY into the table `copied` was stumbled over, from 0, where the error says so."""
+    if isinstance(error, EncodingFault):
+        return error.position
+    # From a line's start and with the table's name: the context of a trigger's error may quote anything.
+    match = re.search(rf"^COPY {re.escape(copied)}, line (\d+)", _context(error), re.MULTILINE)
     return int(match[1]) - 1 if match else None
+
+
+def _copy_column(error: BaseException) -> str | None:
+    match = re.search(r"^COPY [^\n]*, line \d+, column ([^\n]+)$", _context(error), re.MULTILINE)
+    return match[1] if match else None
+
+
+def _context(error: BaseException) -> str:
+    return getattr(error, "context", None) or ""

@@ -28,6 +28,15 @@ class Sort(Enum):
     UNKNOWN = auto()
 
 
+class EncodingFault(Exception):
+    """A value that asyncpg could not put into its column's type. `position` is its row's, from 0."""
+
+    def __init__(self, position: int, cause: BaseException) -> None:
+        self.position = position
+        self.cause = cause
+        super().__init__(f"{type(cause).__name__}: {cause}")
+
+
 _CODES = {
     # Binary COPY with yesterday's column types, or a column or table that has gone.
     "22P03": Sort.SHAPE,
@@ -35,11 +44,18 @@ _CODES = {
     "0A000": Sort.SHAPE,
     "42703": Sort.SHAPE,
     "42P01": Sort.SHAPE,
+    # A sequence at its end refuses every item, whatever is in it: as class 22 it would bury the whole crawl.
+    "2200H": Sort.CONFIGURATION,
     # statement_timeout and an operator's pg_cancel_backend() share one code.
     "57014": Sort.TIME_LIMIT,
     "55P03": Sort.CONTENDED,
     "55006": Sort.CONTENDED,
+    # Said of tables (a deferrable key in ON CONFLICT), not of a server that is away as the rest of class 55.
+    "55000": Sort.CONFIGURATION,
     "25006": Sort.UNAVAILABLE,
+    # idle_in_transaction_session_timeout and transaction_timeout end the connection: only this batch was slow.
+    "25P03": Sort.CONTENDED,
+    "25P04": Sort.CONTENDED,
 }
 
 _CLASSES = {
@@ -71,11 +87,26 @@ def sort_error(error: BaseException) -> Sort:
         if code == "XX000" and any(words in str(error).lower() for words in _CITUS_AWAY):
             return Sort.UNAVAILABLE
         return _CODES.get(code) or _CLASSES.get(code[:2], Sort.UNKNOWN)
-    # asyncpg's client-side encoders: DataError without a code; InterfaceError covers a closed connection and pool.
-    if isinstance(error, asyncpg.DataError | TypeError | ValueError | OverflowError):
-        return Sort.DATA
-    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError | EOFError):
-        return Sort.UNAVAILABLE
+    return _sort_without_code(error)
+
+
+def _sort_without_code(error: BaseException) -> Sort:
+    match error:
+        case EncodingFault():
+            return Sort.DATA
+        case asyncpg.OutdatedSchemaCacheError():
+            return Sort.SHAPE
+        case asyncpg.UnsupportedClientFeatureError():
+            return Sort.CONFIGURATION
+        case OSError() | EOFError():
+            return Sort.UNAVAILABLE
+        # A wrong argument is a mistake of ours. Bare TypeErrors and ValueErrors are, too: taken for data they would bury
+        # items that nobody looked at. What a row's value provokes comes as EncodingFault.
+        case ValueError():
+            return Sort.UNKNOWN
+        # A closed connection or pool is an InterfaceError.
+        case asyncpg.InterfaceError() | asyncpg.InternalClientError():
+            return Sort.UNAVAILABLE
     return Sort.UNKNOWN
 
 
@@ -91,4 +122,4 @@ def described(error: BaseException) -> str:
         words.append(str(error).split("\n", 1)[0])
     elif code is None and isinstance(error, OSError | asyncpg.InterfaceError):
         words.append(str(error))
-    return ", ".join(words)
+    return ", ".join(word for word in words if word)

@@ -22,7 +22,12 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def _naive_utc(value: datetime) -> datetime:
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    if value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # pydantic lets it through a validator, and it would end the whole batch
+        raise ValueError("is out of range in UTC") from None
 
 
 def _time_in_utc(value: time) -> time:
@@ -72,14 +77,17 @@ _TYPES: dict[str, Any] = {
 }
 
 JSON_KINDS = frozenset({"json", "jsonb"})
-# No equality operator, or (geometric types) one that compares areas:
-# https://www.postgresql.org/docs/current/functions-geometry.html
-WITHOUT_EQUALITY = frozenset({"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"})
+_GEOMETRIC = frozenset({"point", "line", "lseg", "box", "path", "polygon", "circle"})
+# No operator that sorts them, or (jsonb) one that sorts by something else than what an item means.
+WITHOUT_ORDER = _GEOMETRIC | {"json", "jsonb", "xml"}
+# No equality operator, or one that finds different values equal: geometric types compare areas
+# (https://www.postgresql.org/docs/current/functions-geometry.html), citext forgets the case.
+COMPARED_AS_TEXT = _GEOMETRIC | {"json", "xml", "citext"}
 
 
 def annotation(column: Column) -> Any | None:
     """The type that a JSON value for this column must have, or None where the column's type is not supported yet."""
-    if column.kind == "enum":
+    if column.kind == "enum" and column.labels:
         element: Any = Literal[column.labels]
     elif column.kind in _TYPES:
         element = _TYPES[column.kind]
