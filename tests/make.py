@@ -1,0 +1,41 @@
+"""Values for tests, each with the one thing that the test is about and the rest as it usually is."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+
+from ingest_server import wire
+from ingest_server.model import Batch, Form, TableName
+from ingest_server.names import uuid7
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def ndjson(*items: object) -> bytes:
+    """Items as NDJSON; bytes stand for themselves, so that a broken line can be among them."""
+    return b"".join((item if isinstance(item, bytes) else orjson.dumps(item)) + b"\n" for item in items)
+
+
+def batch(
+    *items: object,
+    table: str = "things",
+    crawl: str | None = None,
+    id: UUID | None = None,
+    strict: bool = False,
+    form: Form = "ndjson",
+    owner: str = "",
+) -> Batch:
+    body = ndjson(*items)
+    return Batch(
+        id=id or uuid7(),
+        owner=owner,
+        table=TableName.parse(table, "public"),
+        crawl=crawl,
+        body=body,
+        form=form,
+        total=len(wire.split(body, form)),
+        fingerprint=wire.fingerprint(body),
+        strict=strict,
+        created_at=NOON,
+    )

@@ -1,0 +1,121 @@
+"""The docs are under test: what they name exists, what exists is named, and what they tell to type runs."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest_server.cli import cli
+from ingest_server.settings import Settings, environment_name, flag_name, option_name
+from scrapy_batching.settings import OPTIONS
+from tests.running import RunningServer
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of every table row of a page."""
+    lines = (ROOT / "docs" / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+
+
+def console(page: Path) -> list[str]:
+    """Every command line in the page's console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
+    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("field", [name for name in Settings.model_fields if name != "table"])
+def test_every_setting_of_the_server_has_its_row(field: str) -> None:
+    row = next((cells for cells in rows("settings-server.md") if f"`{flag_name(field)}`" in cells[0]), None)
+    assert row is not None, f"docs/settings-server.md has no row for {flag_name(field)}"
+    assert any(environment_name(field) in cell for cell in row), row
+
+
+def test_the_docs_name_no_setting_that_is_gone() -> None:
+    known = {environment_name(name) for name in Settings.model_fields} | {"INGEST_CONFIG"}
+    known |= {option.name for option in OPTIONS}
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:INGEST|BATCHING)_[A-Z_]*[A-Z]\b", page.read_text()))
+        assert named <= known, page.name
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_setting_of_the_crawl_has_its_row(option) -> None:
+    row = next((cells for cells in rows("settings-client.md") if f"`{option.name}`" in cells[0]), None)
+    assert row is not None, f"docs/settings-client.md has no row for {option.name}"
+
+
+@pytest.mark.parametrize("name", ["scrapy_batching", "ingest_server"])
+def test_the_public_face_is_complete_and_sorted(name: str) -> None:
+    face = importlib.import_module(name)
+    public = {
+        key
+        for key, value in vars(face).items()
+        if not key.startswith("_") and not inspect.ismodule(value) and getattr(value, "__module__", "").startswith(name)
+    }
+    assert public <= set(face.__all__)
+    assert list(face.__all__) == sorted(face.__all__, key=str.casefold) or list(face.__all__) == sorted(face.__all__)
+    for exported in face.__all__:
+        assert getattr(face, exported) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_docs_exist(page: Path) -> None:
+    """make targets, subcommands and flags that are typed in a page; the README's are run in tests/acceptance."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    flags = {flag_name(name) for name in Settings.model_fields} | {"--config", "--no-create-tables"}
+    subcommands = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    for command in console(page):
+        words = command.split()
+        if words[0] == "make":
+            assert {word for word in words[1:] if not re.search("[=-]", word)} <= targets, command
+        elif words[0] == "ingest-server":
+            assert words[1] in subcommands, command
+            if words[1] == "run":
+                assert {word.split("=")[0] for word in words if word.startswith("--")} - {"--help"} <= flags, command
+        elif words[:3] == ["python", "-m", "loadtests"]:
+            wanted = {word for word in words if word.startswith("--")} - {"--help"}
+            shown = subprocess.run(
+                [sys.executable, "-m", "loadtests", *words[3:4], "--help"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+                env={"COLUMNS": "300", "PATH": ""},
+            ).stdout
+            assert all(flag in shown for flag in wanted), command
+
+
+def test_every_metric_is_documented_and_no_other(server: RunningServer) -> None:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{server.url}/metrics") as answer:
+        text = answer.read().decode()
+    served = {name.removesuffix("_total") for name in re.findall(r"^# HELP (\S+)", text, re.MULTILINE)}
+    served = {name.removesuffix("_created") for name in served}
+    page = (ROOT / "docs" / "operations.md").read_text()
+    named = {name.removesuffix("_total") for name in re.findall(r"`(ingest_\w+)", page)} - {"ingest_server"}
+    assert named == served
+
+
+def test_the_changelog_follows_keep_a_changelog() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", heading) for heading in headings[1:])
+
+
+def test_every_option_is_a_key_of_the_file_under_its_own_name() -> None:
+    assert {option_name(name) for name in Settings.model_fields} >= {"schema", "tables", "table", "database"}
