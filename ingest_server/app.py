@@ -23,7 +23,7 @@ from ingest_server.api.application import application, runner
 from ingest_server.api.context import Context, Limits
 from ingest_server.backoff import Backoff
 from ingest_server.delivery import Delivery
-from ingest_server.errors import Misconfigured, StartRefused, Unavailable
+from ingest_server.errors import Contended, Misconfigured, StartRefused, Unavailable
 from ingest_server.model import TableName, TableOptions, TableSpec
 from ingest_server.postgres.ddl import ensure
 from ingest_server.postgres.embedded import EmbeddedPostgres
@@ -209,17 +209,28 @@ def load_models(settings: Settings) -> dict[TableName, Model]:
                 f"settings: tables names the module {name}, which cannot be imported ({error})",
                 remedy="start where it can be imported, or set PYTHONPATH",
             ) from None
-        models = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, Table) and value is not Table
-        ]
+        except Exception as error:
+            raise StartRefused(
+                f"settings: tables names the module {name}, which fails while it is imported: "
+                f"{type(error).__name__}: {error}",
+                remedy="mend the module",
+            ) from error
+        models = [value for value in vars(module).values() if _is_table(value)]
         if not models:
             raise StartRefused(f"module {name} has no model", remedy="write class X(Table) in it")
         for model in models:
             spec = spec_of(model, settings.schema_)
-            found[spec.table] = Model(model, spec)
+            other = found.setdefault(spec.table, Model(model, spec)).model
+            if other is not model:
+                raise StartRefused(
+                    f"models {other.__qualname__} and {model.__qualname__} both name the table {spec.table.name}",
+                    remedy="give one of them table=… of its own, or make it abstract=True",
+                )
     return found
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Table) and not value.__declaration__.abstract
 
 
 def _options_of(one: Model) -> TableOptions:
@@ -248,9 +259,9 @@ async def _prepare_database(
                 await migrate(one)
                 for model in models.values():
                     await ensure(one, model.spec)
-        except Unavailable as error:
+        except (Unavailable, Contended) as error:
             if attempt == 0:
-                log.error("PostgreSQL at %s is away (%s): waiting for it", shown_dsn(dsn), error.reason)
+                log.error("PostgreSQL at %s cannot be used yet (%s): waiting for it", shown_dsn(dsn), error.reason)
             seconds, attempt = backoff.seconds(attempt, lambda _low, high: high), attempt + 1
             await _first(stop.wait, seconds=seconds)
         except asyncpg.exceptions.ClientConfigurationError as error:  # its text may hold a password

@@ -1,7 +1,6 @@
 """What is known of each table: its shape, and decoder and writer compiled for it. Asked once, until it changes."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,9 +15,6 @@ from ingest_server.postgres.identifiers import qualified
 from ingest_server.postgres.landing import LandingDecoder
 from ingest_server.postgres.pool import connection
 from ingest_server.postgres.writer import Writer
-
-# So long may a table be gone before its senders are told.
-_BELIEVED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +40,13 @@ class Plans:
         models: Mapping[TableName, type[BaseModel]],
         options: Options,
         create_tables: bool,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._models = models
         self._options = options
         self._create_tables = create_tables
-        self._clock = clock
         self._plans: dict[TableName, Plan] = {}
-        self._specs: dict[TableName, tuple[TableSpec, float]] = {}
+        self._specs: dict[TableName, TableSpec] = {}
 
     def forget(self, table: TableName) -> None:
         """The table changed: ask the catalogue next time."""
@@ -64,21 +58,17 @@ class Plans:
         return self._plans.get(table)
 
     async def spec(self, table: TableName) -> TableSpec | None:
-        """The table's shape, or None where there is none and none would be made.
+        """The table's shape now, or None where there is none and none would be made.
 
-        A shape is believed for a while, and as long as PostgreSQL is away: whoever sends does not wait for the database.
-        Raises `Unavailable` where the table is not known.
+        While PostgreSQL is away it is the shape that was last seen. Raises `Unavailable` where none was.
         """
-        known = self._specs.get(table)
-        if known is not None and self._clock() < known[1] + _BELIEVED_SECONDS:
-            return known[0]
         try:
             async with connection(self._pool) as one:
                 found = await self._read(one, table)
         except Unavailable:
-            if known is None:
+            if table not in self._specs:
                 raise
-            return known[0]
+            return self._specs[table]
         if found is None and self._makes(table):
             return TableSpec(table, (), mode=Mode.APPEND, landing=True)
         if found is None:
@@ -120,7 +110,7 @@ class Plans:
     async def _read(self, one: Connection, table: TableName) -> TableSpec | None:
         spec = await read_table(one, table, self._options.get(table, TableOptions()))
         if spec is not None:
-            self._specs[table] = (spec, self._clock())
+            self._specs[table] = spec
         return spec
 
     def _makes(self, table: TableName) -> bool:

@@ -10,7 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from ingest_server.app import load_models
+from ingest_server.errors import StartRefused
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
+from ingest_server.settings import Settings
 from tests.asking import Asker, locked, until_blocked
 from tests.ingest_server.api.test_send import is_problem
 from tests.running import RunningServer, running_server
@@ -151,7 +154,7 @@ def test_a_server_started_before_postgresql_waits_for_it(tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            assert "is away" in process.stderr.readline()
+            assert "cannot be used yet" in process.stderr.readline()
             postgres.start()
             line = process.stdout.readline()
             assert line.startswith("listening on ")
@@ -166,7 +169,7 @@ def test_a_server_started_before_postgresql_waits_for_it(tmp_path: Path) -> None
 def test_a_server_that_waits_for_postgresql_can_be_stopped() -> None:
     process = start("--database", "postgresql://nobody@127.0.0.1:1/nothing")
     assert process.stderr is not None
-    assert "127.0.0.1:1/nothing is away" in process.stderr.readline()
+    assert "127.0.0.1:1/nothing cannot be used yet" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0
@@ -182,6 +185,32 @@ def test_a_start_that_cannot_be_names_the_remedy(database: str, tmp_path: Path) 
     assert "there is no file" in refusal("--config", str(tmp_path / "none.toml"))
     assert "nowhere_at_all" in refusal("--database", database, "--tables", "nowhere_at_all")
     assert "workers" in refusal("--workers", "0")
+
+
+def test_models_that_cannot_be_loaded_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_models.py").write_text("1 / 0")
+    (tmp_path / "no_models.py").write_text(
+        "from ingest_server import Table\nclass Base(Table, abstract=True):\n    id: int"
+    )
+    (tmp_path / "twice_models.py").write_text(
+        "from ingest_server import Table\nclass A(Table, table='t'):\n    id: int\nclass B(Table, table='t'):\n    id: int"
+    )
+    for name, said in {
+        "broken_models": "fails while it is imported: ZeroDivisionError",
+        "no_models": "has no model",
+        "twice_models": "models A and B both name the table t",
+    }.items():
+        with pytest.raises(StartRefused, match=said):
+            load_models(Settings.read({"tables": name}))
+
+
+def test_a_base_of_models_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "based_models.py").write_text(
+        "from ingest_server import Table\nclass Base(Table, abstract=True):\n    id: int\nclass Thing(Base):\n    name: str"
+    )
+    assert [name.name for name in load_models(Settings.read({"tables": "based_models"}))] == ["thing"]
 
 
 async def test_a_role_that_may_do_nothing_is_told_what_it_needs(database: str, postgres: EmbeddedPostgres, sql) -> None:

@@ -35,8 +35,6 @@ async def test_without_leave_no_table_is_made(store: Store, sql: asyncpg.Connect
 async def test_the_server_s_and_postgresql_s_own_schemas_are_closed(database: str, name: str) -> None:
     async with store_over(database, create_tables=True) as store:
         one = batch({"a": 1}, table=name)
-        if name.startswith("information_schema"):
-            return  # a landing table may be asked for there; PostgreSQL's privileges decide
         assert await store.sink.spec(one.table) is None
         with pytest.raises(Misconfigured):
             await store.write(one)
@@ -59,14 +57,11 @@ async def test_strict_validation_goes_by_the_shape_of_this_moment(store: Store, 
     assert await store.sink.check(one) == []
 
 
-async def test_a_dropped_table_is_told_of_after_a_while(store: Store, sql: asyncpg.Connection) -> None:
+async def test_a_dropped_table_is_told_of(store: Store, sql: asyncpg.Connection) -> None:
     await sql.execute("CREATE TABLE things (id int)")
-    clock = [0.0]
-    store.plans._clock = lambda: clock[0]
     table = TableName("public", "things")
     assert await store.sink.spec(table) is not None
     await sql.execute("DROP TABLE things")
-    clock[0] = 60
     assert await store.sink.spec(table) is None
 
 
