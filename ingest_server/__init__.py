@@ -1,5 +1,17 @@
 """The ingestion server: batches of items over HTTP, settled in PostgreSQL."""
 
-from ingest_server.tables import Table
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest_server.tables import Table
 
 __all__ = ["Table"]
+
+
+def __getattr__(name: str) -> Any:
+    """`Table`, once somebody asks: a plain install has this package, but not what its rooms need."""
+    if name == "Table":
+        from ingest_server.tables import Table
+
+        return Table
+    raise AttributeError(name)

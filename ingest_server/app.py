@@ -152,6 +152,8 @@ class Server:
         self._admission.close()
         if self._queue.batches:
             log.warning("stopping: %d batches are settled first; a second signal stops at once", self._queue.batches)
+            for table, trouble in self._telemetry.wrong_tables.items():
+                log.warning("the stop waits for table %s: %s", table.shown(self._settings.schema_), trouble.reason)
         await _first(self._queue.drain, hurry.wait, seconds=self._settings.drain_timeout or None)
         await self._queue.close()
         await self._workers.stop()
@@ -163,8 +165,13 @@ class Server:
             "%d batches with %d items were accepted in memory and are not settled: their senders must send them again",
             *(self._queue.batches, self._queue.items),
         )
-        for entry in self._statuses.of_owner(""):
-            log.error("not settled: batch %s, %d items, crawl %s", entry.batch.id, entry.batch.total, entry.batch.crawl)
+        wrong = self._telemetry.wrong_tables
+        for batch in (entry.batch for entry in self._statuses.of_owner("")):
+            reason = wrong[batch.table].reason if batch.table in wrong else "no time was left"
+            log.error(
+                "not settled: batch %s, table %s, %d items, crawl %s: %s",
+                *(batch.id, batch.table.shown(self._settings.schema_), batch.total, batch.crawl or "-", reason),
+            )
         return 1
 
     def _plans(self, pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model]) -> Plans:
@@ -271,12 +278,18 @@ async def _prepare_database(
             ) from None
         except Misconfigured as error:
             raise StartRefused(
-                f"PostgreSQL at {shown_dsn(dsn)} refused: {error.reason}",
-                remedy="the role must log in, and own the schema ingest or have CREATE on the database",
+                f"PostgreSQL at {shown_dsn(dsn)} refused: {error.reason}", remedy=_remedy(error.reason)
             ) from None
         else:
             return True
     return False
+
+
+def _remedy(reason: str) -> str:
+    """What to do about a refusal at the start, by the SQLSTATE that it begins with."""
+    remedies = {"28": "check user and password, and pg_hba.conf", "3D": "create the database, or name another one"}
+    usual = "the role must own the schema ingest or have CREATE on the database, and for models CREATE on their schema"
+    return remedies.get(reason[:2], usual)
 
 
 async def _first(*events: Callable[[], Awaitable[object]], seconds: float | None = None) -> None:

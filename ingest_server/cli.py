@@ -98,10 +98,19 @@ cli.command("run")(_with_settings_as_flags(_run))
 
 
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context) -> None:
-    """Open psql over the database of the settings; what follows goes to psql: ingest-server psql -c 'TABLE things'."""
+def psql(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", help="file with settings; default: ingest.toml")] = None,
+    data_dir: Annotated[str | None, typer.Option("--data-dir", help="directory of the embedded PostgreSQL")] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="postgresql://… instead of the embedded one")
+    ] = None,
+) -> None:
+    """Open psql over the server's database; the rest goes to psql itself: ingest-server psql -c 'TABLE things'."""
+    flags = {"data_dir": data_dir, "database": database}
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        code = run_psql(Settings.read({}, config_from_environment()), context.args)
+        code = run_psql(Settings.read(given, config or config_from_environment()), context.args)
     except StartRefused as error:
         typer.echo(f"ingest-server: {error}", err=True)
         raise typer.Exit(1) from None
@@ -112,8 +121,3 @@ def psql(context: typer.Context) -> None:
 def version() -> None:
     """Show the version."""
     typer.echo(installed_version("scrapy-batching"))
-
-
-def main() -> None:
-    """The entry point of `ingest-server`."""
-    cli()

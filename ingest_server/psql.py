@@ -22,6 +22,11 @@ def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
             raise StartRefused("there is no psql on the PATH", remedy="install PostgreSQL's client")
         dsn, environment = _without_password(settings.database.get_secret_value())
         return subprocess.run([program, dsn, *arguments], check=False, env=environment).returncode
+    if not (settings.data_dir / "postgres").exists():
+        raise StartRefused(
+            f"there is no embedded PostgreSQL in {settings.data_dir.absolute()}",
+            remedy="start where the server was started, or say --data-dir or --database before psql's own arguments",
+        )
     embedded = EmbeddedPostgres(settings.data_dir)
     dsn = embedded.start()
     try:

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         60.0, gt=0, description="seconds after which a database statement is given up and tried again"
     )
     drain_timeout: float = Field(
-        0.0,
+        60.0,
         ge=0,
         description="seconds that a stop waits for batches to settle; 0: as long as it takes, or until a second signal",
     )

@@ -63,7 +63,7 @@ class TooLarge:
 
 @dataclass(frozen=True, slots=True)
 class ForLater:
-    """Nothing that this crawl can mend: a token, a right or a table is missing. A later crawl sends it again."""
+    """Nothing that this crawl can mend: a token, a right or a table is missing. The batch waits in the spool."""
 
     problem: Problem
 
@@ -83,6 +83,7 @@ _LATER = frozenset({401, 403, 404})
 SEND_AGAIN = frozenset({401, 403, 404, 410})
 """Answers about a batch after which only sending it again tells how it stands: forgotten, or no longer ours to ask."""
 _MOST_DETAIL = 500
+_MOST_PAGE = 80
 
 
 def verdict_on_sending(answer: Answer, batch: UUID) -> Verdict:
@@ -119,7 +120,9 @@ def problem_of(answer: Answer) -> Problem:
     """What the server says is wrong."""
     found = object_in(answer)
     if found is None:
-        return Problem(answer.status, "", answer.body[:_MOST_DETAIL].decode("utf-8", "replace"))
+        # A page of somebody else's: its first words are enough to tell whose, and a log line must stay one line.
+        page = " ".join(answer.body[:_MOST_DETAIL].decode("utf-8", "replace").split())[:_MOST_PAGE]
+        return Problem(answer.status, f"no answer of an ingestion server, check BATCHING_URL; it began {page!r}", "")
     return Problem(answer.status, str(found.get("title", "")), str(found.get("detail", ""))[:_MOST_DETAIL])
 
 

@@ -28,7 +28,7 @@ def seconds_asked_for(headers: Mapping[str, str], now: Callable[[], datetime] = 
         return min(float(said), _MOST_ASKED)
     try:
         when = parsedate_to_datetime(said)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         return 0.0
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

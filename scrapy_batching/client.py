@@ -16,6 +16,7 @@ from scrapy_batching.answers import (
     Answer,
     InMemory,
     Outcome,
+    TooLarge,
     TryAgain,
     Verdict,
     object_in,
@@ -88,7 +89,8 @@ class Client:
         self._jitter = jitter
         self._clock = clock
         self._coding = choose(way.compression, urlsplit(way.url).hostname or "")
-        self._wait = f"wait={min(_MOST_WAIT, way.timeout / 2):g}" if way.timeout >= 2 else "wait=0"
+        # Whole seconds: a fraction is no preference of the contract's, and would be ignored.
+        self._wait = f"wait={int(min(_MOST_WAIT, way.timeout / 2))}"
         self._session: aiohttp.ClientSession | None = None
 
     async def deliver(self, batch: Batch) -> Outcome:
@@ -101,6 +103,11 @@ class Client:
         while True:
             verdict = await self._send(batch, body)
             outcome = await self._follow(batch, verdict) if isinstance(verdict, InMemory) else verdict
+            if isinstance(outcome, TooLarge) and tries:
+                # An earlier try may have been stored though its answer was lost. The halves of a split have names that
+                # the ledger does not know: they would be stored once more.
+                known = await self._follow(batch, InMemory(0.0))
+                outcome = outcome if isinstance(known, TryAgain) else known
             if not isinstance(outcome, TryAgain):
                 self._observer.available()
                 return outcome

@@ -96,6 +96,10 @@ class Delivery:
             self._telemetry.defect("sending a batch", error)
             outcome = ForLater(Problem(0, type(error).__name__, "a defect of scrapy-batching"))
         match outcome:
+            case Delivered(total=total) if total != len(batch):
+                # Some of it never arrived, or arrived as something else: what was sent must not be let go of.
+                said = f"the server counted {total} of {len(batch)} items: look for a proxy that changes bodies"
+                self._keep(batch, "refused", said, Problem(200, "counts differ", said))
             case Delivered():
                 self._telemetry.delivered(batch, outcome)
                 self._release(batch)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,6 +100,7 @@ def read_settings(settings: BaseSettings) -> Settings:
         if least is not None and not (least <= value < math.inf):
             mistakes.append(Mistake(name, repr(raw), f"write {least} or more ({one.metadata['unit']})"))
         values[one.name] = value
+    mistakes += _unknown(settings)
     options = Settings(**values)
     mistakes += _checked(options, {mistake.setting for mistake in mistakes})
     if mistakes:
@@ -114,6 +116,22 @@ def spool_directory(options: Settings, settings: BaseSettings) -> Path:
     if jobdir:
         return Path(jobdir) / "batching"
     return platformdirs.user_state_path("scrapy-batching") / str(settings.get("BOT_NAME") or "scrapybot")
+
+
+def _unknown(settings: BaseSettings) -> list[Mistake]:
+    """Settings with our prefix that nobody reads: a typing error, or an option of another version."""
+    known = [option.name.removeprefix(PREFIX) for option in OPTIONS]
+    ours = [name for name in map(str, settings) if name.startswith(PREFIX)]
+    unknown = [name for name in ours if name.removeprefix(PREFIX) not in known]
+    near = {name: get_close_matches(name.removeprefix(PREFIX), known, 1) for name in unknown}
+    return [
+        Mistake(
+            name,
+            repr(settings.get(name)),
+            f"did you mean {PREFIX}{near[name][0]}?" if near[name] else "there is no such option",
+        )
+        for name in unknown
+    ]
 
 
 _KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}

@@ -84,7 +84,12 @@ class Telemetry:
         self._counts["retries"] += 1
         if self._away_since is None:
             self._away_since = self._clock()
-            logger.warning("batching: the server takes nothing (%s); batches wait", reason, extra=self._extra)
+            logger.warning(
+                "batching: the server takes nothing (%s); batches wait. If it does not run: ingest-server run; if it runs"
+                " elsewhere: BATCHING_URL",
+                reason,
+                extra=self._extra,
+            )
 
     def available(self) -> None:
         """The server took something again."""
@@ -103,15 +108,6 @@ class Telemetry:
                 len(batch),
                 batch.id,
                 batch.table,
-                extra=self._extra,
-            )
-        if outcome.total != len(batch):
-            logger.error(
-                "batching: batch %s for %s held %d items, the server counted %d: look for a proxy that changes bodies",
-                batch.id,
-                batch.table,
-                len(batch),
-                outcome.total,
                 extra=self._extra,
             )
 

@@ -65,14 +65,16 @@ class Plans:
         try:
             async with connection(self._pool) as one:
                 found = await self._read(one, table)
+                makes = found is None and await self._makes(one, table)
+                if found is None and not makes:  # perhaps made by somebody else a moment ago
+                    found = await self._read(one, table)
         except Unavailable:
             if table not in self._specs:
                 raise
             return self._specs[table]
-        if found is None and self._makes(table):
-            return TableSpec(table, (), mode=Mode.APPEND, landing=True)
         if found is None:
             self.forget(table)
+            return TableSpec(table, (), mode=Mode.APPEND, landing=True) if makes else None
         return found
 
     async def plan(self, one: Connection, table: TableName) -> Plan:
@@ -80,11 +82,15 @@ class Plans:
         if (plan := self._plans.get(table)) is not None:
             return plan
         spec = await self._read(one, table)
-        if spec is None and self._makes(table):
-            await make_landing(one, table)
-            spec = await self._read(one, table)
         if spec is None:
-            raise Misconfigured(f"table {table.schema}.{table.name} does not exist: create it, and its batches go on")
+            if await self._makes(one, table):
+                await make_landing(one, table)
+            spec = await self._read(one, table)  # made now, or by somebody else a moment ago
+        if spec is None:
+            raise Misconfigured(
+                f"table {table.schema}.{table.name} does not exist: create it, and its batches go on "
+                "(a view of that name is no table)"
+            )
         plan = Plan(spec, Writer(spec), None if spec.landing else Decoder(spec, self._models.get(table)))
         self._plans[table] = plan
         return plan
@@ -113,5 +119,8 @@ class Plans:
             self._specs[table] = spec
         return spec
 
-    def _makes(self, table: TableName) -> bool:
-        return self._create_tables and table.schema not in CLOSED_SCHEMAS and not table.schema.startswith("pg_")
+    async def _makes(self, one: Connection, table: TableName) -> bool:
+        """Whether a landing table of this name would be made: not in closed schemas, and not where a view has the name."""
+        if not self._create_tables or table.schema in CLOSED_SCHEMAS or table.schema.startswith("pg_"):
+            return False
+        return not await one.fetchval("SELECT to_regclass($1) IS NOT NULL", qualified(table))

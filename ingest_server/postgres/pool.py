@@ -70,7 +70,13 @@ async def connection(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Conn
     """A connection of the pool; every error that leaves is one of ours, or a data error of the database."""
     try:
         async with pool.acquire(timeout=_ACQUIRE_SECONDS) as one:
-            yield one
+            try:
+                yield one
+            except asyncpg.PostgresError as error:
+                # A session may be broken for good: a cancel in the middle of emptying a temporary table leaves XX001 behind.
+                if sort_error(error) is Sort.UNKNOWN:
+                    one.terminate()
+                raise
     except Exception as error:
         translated = translate(error)
         if translated is None:

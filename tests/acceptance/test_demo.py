@@ -24,6 +24,8 @@ async def start(*words: str, cwd: Path) -> asyncio.subprocess.Process:
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        # A shell's background ignores SIGINT, and children inherit that: the demo would rightly ignore it too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

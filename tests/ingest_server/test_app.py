@@ -79,8 +79,8 @@ async def test_a_second_sigterm_stops_at_once_and_names_what_is_not_settled(data
             _, log = server.process.communicate(timeout=30)
         assert server.process.returncode == 1
         assert "2 batches with 3 items were accepted in memory and are not settled" in log
-        assert f"not settled: batch {answer.json['id']}, 2 items" in log
-        assert f"not settled: batch {second}, 1 items, crawl the-crawl" in log
+        assert f"not settled: batch {answer.json['id']}, table things, 2 items, crawl -: " in log
+        assert f"not settled: batch {second}, table things, 1 items, crawl the-crawl: " in log
     assert await sql.fetchval("SELECT count(*) FROM things") == 0
 
 

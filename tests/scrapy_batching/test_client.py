@@ -240,3 +240,12 @@ async def test_closing_twice_and_sending_after_that_is_allowed(server, bench):
     await bench.client.close()
     await bench.client.close()
     assert await bench.client.deliver(batch()) == Delivered(3, 0)
+
+
+@pytest.mark.parametrize(("seconds", "wanted"), [(5.0, "wait=2"), (61.0, "wait=30"), (1.0, "wait=0")])
+async def test_the_preferred_wait_is_in_whole_seconds(server, seconds, wanted):
+    """A fraction is no preference of the contract's: it would be ignored, and every batch would be asked for again."""
+    bench = Bench(server.url, timeout=seconds)
+    await bench.client.deliver(batch())
+    await bench.client.close()
+    assert server.headers[0]["Prefer"] == wanted

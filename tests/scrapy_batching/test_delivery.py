@@ -10,7 +10,7 @@ from scrapy_batching.answers import Delivered
 from scrapy_batching.client import Client, Way
 from scrapy_batching.delivery import Delivery
 from scrapy_batching.spool import Spool
-from tests.scrapy_batching.fake_server import Holding, says, takes_at_most
+from tests.scrapy_batching.fake_server import Holding, drops, says, takes_at_most
 from tests.scrapy_batching.make import batch, telemetry
 
 
@@ -217,11 +217,31 @@ async def test_senders_that_were_cancelled_are_replaced(server, bench):
     assert len(server.items) == 6
 
 
-async def test_a_total_that_is_not_ours_is_told(bench, monkeypatch, caplog):
+async def test_a_batch_that_the_server_counted_otherwise_is_kept_with_the_problem(bench, monkeypatch, caplog):
     async def half(_batch):
         return Delivered(total=1, failed=0)
 
     monkeypatch.setattr(bench.client, "deliver", half)
     bench.delivery.put(batch())
     await bench.delivery.finish(30)
-    assert "held 3 items, the server counted 1" in caplog.text
+    assert "the server counted 1 of 3 items" in caplog.text
+    assert len(bench.lines("refused")) == 3
+    assert (bench.counts()["items/delivered"], bench.counts()["items/rejected"]) == (0, 3)
+
+
+async def test_a_413_after_a_lost_answer_splits_nothing_that_was_stored(server, bench):
+    """The halves would have names that nobody knows, and be stored once more."""
+    server.tricks += [drops(after_storing=True), says(413)]
+    bench.delivery.put(batch(4))
+    await bench.delivery.finish(30)
+    assert len(server.items) == 4
+    assert len(server.batches) == 1
+    assert bench.counts()["items/delivered"] == 4
+
+
+async def test_a_413_after_a_lost_request_splits(server, bench):
+    server.tricks += [drops(), says(413)]
+    bench.delivery.put(batch(4))
+    await bench.delivery.finish(30)
+    assert len(server.items) == 4
+    assert len(server.batches) == 2

@@ -20,6 +20,13 @@ def test_nothing_has_to_be_set():
     assert read() == Settings()
 
 
+def test_a_setting_that_nobody_reads_is_refused_with_the_one_that_was_meant():
+    with pytest.raises(SettingsRefused, match="BATCHING_BATCH_ITEM = '5': did you mean BATCHING_BATCH_ITEMS"):
+        read(BATCHING_BATCH_ITEM="5")
+    with pytest.raises(SettingsRefused, match="there is no such option"):
+        read(BATCHING_XYZZY_PLUGH=1)
+
+
 def test_the_command_line_gives_texts():
     settings = read(
         BATCHING_ENABLED="False",

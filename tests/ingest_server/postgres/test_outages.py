@@ -10,8 +10,9 @@ import pytest
 
 from ingest_server.errors import Contended, Misconfigured, Unavailable
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
+from ingest_server.postgres.pool import connection
 from ingest_server.postgres.schema import migrate
-from tests.ingest_server.postgres.stores import Store, store_over, until, waits_for_lock
+from tests.ingest_server.postgres.stores import Store, name, store_over, until, waits_for_lock
 from tests.ingest_server.postgres.test_counts import counts
 from tests.make import batch
 
@@ -255,3 +256,32 @@ async def test_a_store_has_no_more_connections_than_it_may(store: Store, sql: as
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'ingest-server'"
     )
     assert found == 4
+
+
+async def test_a_session_that_fails_in_a_way_nobody_knows_is_not_used_again(database: str) -> None:
+    """A cancel at a bad moment leaves a temporary table broken for its session (XX001): the next one has its own."""
+    async with store_over(database, size=1) as store:
+
+        async def break_it() -> None:
+            async with connection(store.pool) as one:
+                pids.append(one.get_server_pid())
+                await one.execute("DO $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX001'; END $$")
+
+        pids: list[int] = []
+        with pytest.raises(asyncpg.PostgresError):
+            await break_it()
+        async with connection(store.pool) as one:
+            assert one.get_server_pid() not in pids
+            with pytest.raises(asyncpg.PostgresError):
+                await one.execute("SELECT 1/0")
+            second = one.get_server_pid()
+        async with connection(store.pool) as one:
+            assert one.get_server_pid() == second, "an error of the data says nothing against the session"
+
+
+async def test_a_view_is_no_place_for_a_landing_table(database: str, sql: asyncpg.Connection) -> None:
+    await sql.execute("CREATE VIEW things AS SELECT 1 AS one")
+    async with store_over(database, create_tables=True) as store:
+        assert await store.sink.spec(name("things")) is None
+        with pytest.raises(Misconfigured, match="a view of that name is no table"):
+            await store.write(batch({"a": 1}))
