@@ -20,20 +20,21 @@ _NAME = re.compile(r"[\x21-\x7e]{1,255}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAMESPACE = uuid5(NAMESPACE_URL, "urn:scrapy-batching:batch")
 BOM = b"\xef\xbb\xbf"
-# RFC 7240: a preference is `name`, or `name=value`, and parameters after semicolons. Possessive, so that no header makes it
-# go back and forth.
-_BARE = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_WORD = rf'(?:{_BARE}|"(?:[^"\\]|\\.)*+")'
+# No possessive quantifiers: before 3.11.5 Python's own were wrong on groups (cpython gh-106052).
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PIECE = re.compile(rf'{_QUOTED}|[^",]+|[",]')
+_BARE = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PREFERENCE = re.compile(
-    rf"[ \t,]*+(?P<name>{_BARE})(?:[ \t]*+=[ \t]*+(?P<value>{_WORD})?+)?+"
-    rf"(?:[ \t]*+;[ \t]*+(?:{_BARE}(?:[ \t]*+=[ \t]*+{_WORD}?+)?+)?+)*+[ \t]*+(?=,|$)"
+    rf"[ \t]*(?P<name>{_BARE})[ \t]*(?:=[ \t]*(?P<value>{_QUOTED}|{_BARE})?[ \t]*)?(?:;.*)?", re.DOTALL
 )
+# A quote that is never closed is looked for to the end, once for each quote: what is longer than this is no preference.
+_PREFER_CHARACTERS = 1024
 # Above so many lines, or commas, a body is looked at before it is cut: 64 MiB of line ends or of "0," would become tens of
 # millions of objects, and gigabytes.
 _MANY_LINES = 100_000
 _MANY_COMMAS = 300_000
 _MOST_COUNTED = 100_000
-_LINE = re.compile(rb"[^ \t\r\n][^\n]*+")
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 
 def form_of(content_type: str | None) -> Form:
@@ -60,17 +61,13 @@ class Preferences:
     def parse(cls, header: str) -> Self:
         """Read a Prefer header; unknown preferences, and values that make no sense, are ignored. The first of each counts."""
         seen: dict[str, str] = {}
-        position = 0
-        while position < len(header):
-            match = _PREFERENCE.match(header, position)
-            if match is None:  # not a preference: what follows the next comma may be one
-                position = header.find(",", position) + 1 or len(header)
-                continue
-            value = match["value"] or ""
-            if value.startswith('"'):
-                value = re.sub(r"\\(.)", r"\1", value[1:-1])
-            seen.setdefault(match["name"].lower(), value)
-            position = match.end() + 1
+        for element in _elements_of(header[:_PREFER_CHARACTERS]):
+            match = _PREFERENCE.fullmatch(element)
+            if match is not None:
+                value = match["value"] or ""
+                if value.startswith('"'):
+                    value = re.sub(r"\\(.)", r"\1", value[1:-1])
+                seen.setdefault(match["name"].lower(), value)
         wait = seen.get("wait", "")
         seconds = min(int(wait), MAX_WAIT) if re.fullmatch(r"[0-9]{1,9}", wait) else None
         return cls(wait=seconds, strict=seen.get("handling", "").lower() == "strict")
@@ -80,6 +77,18 @@ class Preferences:
         """The Preference-Applied header: what was honoured."""
         words = [f"wait={self.wait}"] * (self.wait is not None) + ["handling=strict"] * self.strict
         return ", ".join(words) or None
+
+
+def _elements_of(header: str) -> Iterator[str]:
+    """A list header's elements: cut at commas, but not inside quotes. A quote that is never closed is a character."""
+    element = ""
+    for piece in _PIECE.findall(header):
+        if piece == ",":
+            yield element
+            element = ""
+        else:
+            element += piece
+    yield element
 
 
 def crawl_id(text: str) -> str:
