@@ -85,8 +85,9 @@ class Room:
 class Admission:
     """Lets requests in while queue and memory have room. An empty server always admits one batch.
 
-    Memory is admitted by accounted bytes; the limit on resident memory comes on top, and only while something waits:
-    resident memory does not always fall when memory is freed, and a gate on it alone could stay shut for ever.
+    What may wait is the queue's own business. Memory is admitted by accounted bytes; the limit on resident memory comes on
+    top, and only while something waits: resident memory does not always fall when memory is freed, and a gate on it alone
+    could stay shut for ever.
     """
 
     def __init__(
@@ -95,14 +96,12 @@ class Admission:
         rate: DrainRate,
         memory: Memory,
         *,
-        max_items: int,
         max_bytes: int,
         chance: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._queue = queue
         self._rate = rate
         self._memory = memory
-        self._max_items = max_items
         self._max_bytes = max_bytes
         self._chance = chance
         self._receiving = 0
@@ -135,13 +134,9 @@ class Admission:
         """Why nobody is let in now, if so."""
         if self._closed:
             return _SHUTTING_DOWN
-        if self._queue.batches == 0:
-            return None
-        if self._queue.items >= self._max_items:
-            return f"the queue is full: {self._queue.items} items wait"
-        if self._queue.bytes >= self._max_bytes:
-            return f"the queue is full: {self._queue.bytes} bytes wait"
-        if self._memory.resident > self._memory.limit:
+        if reason := self._queue.full:
+            return reason
+        if self._queue.batches and self._memory.resident > self._memory.limit:
             return f"memory is short: {self._memory.resident} bytes of at most {self._memory.limit} are in use"
         return None
 
@@ -162,10 +157,10 @@ class Admission:
         return max(1, min(60, math.ceil(seconds * self._chance(0.5, 1.0))))
 
     def _check_bytes(self, size: int, *, has: int) -> None:
-        others = self._queue.bytes + self._receiving - has
+        others = self._queue.held_bytes + self._receiving - has
         if others > 0 and others + has + size > self._max_bytes:
             raise Overloaded(
-                f"no room for this batch now: {others} bytes wait or arrive, of at most {self._max_bytes}",
+                f"no room for this batch now: {others} bytes wait in memory or arrive, of at most {self._max_bytes}",
                 retry_after=self.retry_after(),
             )
 

@@ -1,18 +1,17 @@
 """The server put together: what starts in which order, and how it stops.
 
-Start: database, ledger's schema, models' tables, queue and workers, then the port.
-Stop (SIGTERM or SIGINT): nothing more is let in, what waits is settled, then workers, port, pool and database, in that order.
+Start: database, ledger's schema, models' tables, journal and workers, then the port.
+Stop (SIGTERM or SIGINT): nothing more is let in, what waits is settled, then workers, port, journal, pool and
+database, in that order.
 """
 
 import asyncio
-import importlib
 import logging
+import math
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
@@ -24,18 +23,22 @@ from ingest_server.api.context import Context, Limits
 from ingest_server.backoff import Backoff
 from ingest_server.delivery import Delivery
 from ingest_server.errors import Contended, Misconfigured, StartRefused, Unavailable
-from ingest_server.model import TableName, TableOptions, TableSpec
+from ingest_server.model import TableName
+from ingest_server.models import Model, load_models
+from ingest_server.ports import BatchQueue
 from ingest_server.postgres.ddl import ensure
 from ingest_server.postgres.embedded import EmbeddedPostgres
 from ingest_server.postgres.ledger import PostgresLedger
 from ingest_server.postgres.plans import Plans
 from ingest_server.postgres.pool import connection, open_pool, shown_dsn
-from ingest_server.postgres.schema import migrate
+from ingest_server.postgres.schema import identity, migrate
 from ingest_server.postgres.sink import PostgresSink
+from ingest_server.postgres.watch import watched
+from ingest_server.queues.folder import JournalFolder
+from ingest_server.queues.journaled import Bounds, JournaledQueue
 from ingest_server.queues.memory import MemoryQueue
 from ingest_server.settings import Settings
 from ingest_server.statuses import Statuses
-from ingest_server.tables import Table, spec_of
 from ingest_server.telemetry import Telemetry
 from ingest_server.workers import Workers
 
@@ -43,25 +46,20 @@ log = logging.getLogger("ingest_server")
 
 # Connections for everything but the workers: admission, status, totals, dead letters.
 _READERS = 4
+# How often a stop looks whether there is still something to wait for.
+_LOOK_SECONDS = 0.1
 _DSN_FILE = "postgres.dsn"
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model and the table that it describes."""
-
-    model: type[Table]
-    spec: TableSpec
-
-
 async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
-    """Run until a signal. Returns the exit code: 0 when everything that was accepted is settled, else 1.
+    """Run until a signal. Returns the exit code: 0 when what was accepted is settled or in the journal, else 1.
 
     `announce` is told the URL once batches are taken in. Raises `StartRefused` where the server cannot start.
     """
     models = load_models(settings)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _listen_for_signals(stop, hurry)
+    await _refuse_taken_port(settings)
     async with AsyncExitStack() as stack:
         dsn = await _database(settings, stack)
         workers_pool, readers_pool = [
@@ -71,9 +69,10 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
             for size in (settings.workers, _READERS)
         ]
         telemetry = Telemetry(schema=settings.schema_)
-        if not await _prepare_database(readers_pool, models, stop, dsn):
+        destination = await _prepare_database(readers_pool, models, stop, dsn)
+        if destination is None:
             return 0
-        server = Server(settings, models, workers_pool, readers_pool, telemetry)
+        server = Server(settings, models, workers_pool, readers_pool, telemetry, destination)
         url = await server.start()
         announce(url)
         await stop.wait()
@@ -90,17 +89,16 @@ class Server:
         workers_pool: "asyncpg.Pool[asyncpg.Record]",
         readers_pool: "asyncpg.Pool[asyncpg.Record]",
         telemetry: Telemetry,
+        destination: str,
     ) -> None:
         self._settings = settings
         self._telemetry = telemetry
         self._pools = (workers_pool, readers_pool)
-        self._queue = MemoryQueue(max_items=settings.queue_items, max_bytes=settings.queue_bytes)
         self._statuses = Statuses()
+        self._queue = self._journaled(destination) if settings.journal else self._in_memory()
         rate = DrainRate(time.monotonic)
         self._memory = Memory(time.monotonic, settings.memory_bytes)
-        self._admission = Admission(
-            self._queue, rate, self._memory, max_items=settings.queue_items, max_bytes=settings.queue_bytes
-        )
+        self._admission = Admission(self._queue, rate, self._memory, max_bytes=settings.queue_bytes)
         sink = PostgresSink(workers_pool, self._plans(workers_pool, models), now)
         delivery = Delivery(sink, telemetry, pause=asyncio.sleep)
         self._workers = Workers(self._queue, delivery, self._statuses, telemetry, rate, count=settings.workers)
@@ -130,8 +128,9 @@ class Server:
         )
 
     async def start(self) -> str:
-        """Start workers, then listen. Returns the URL. Raises `StartRefused` where the port is taken."""
+        """Read the journal, start workers, then listen. Returns the URL. Raises `StartRefused`: no journal, no port."""
         self._watch()
+        await self._queue.open()
         self._workers.start()
         await self._runner.setup()
         settings = self._settings
@@ -140,10 +139,8 @@ class Server:
         except OSError as error:
             await self._runner.cleanup()
             await self._workers.stop()
-            raise StartRefused(
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error})",
-                remedy="end what listens there, or choose another --port",
-            ) from None
+            await self._queue.close()
+            raise _taken(settings, error) from None
         host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -152,18 +149,39 @@ class Server:
         self._admission.close()
         if self._queue.batches:
             log.warning("stopping: %d batches are settled first; a second signal stops at once", self._queue.batches)
-            for table, trouble in self._telemetry.wrong_tables.items():
-                log.warning("the stop waits for table %s: %s", table.shown(self._settings.schema_), trouble.reason)
-        await _first(self._queue.drain, hurry.wait, seconds=self._settings.drain_timeout or None)
-        await self._queue.close()
+        await self._settle(hurry)
         await self._workers.stop()
         self._statuses.give_up()
         await self._runner.cleanup()
-        if not self._queue.batches:
+        left, items = self._queue.batches, self._queue.items
+        await self._queue.close()
+        if not left:
             return 0
+        if self._queue.promise == "journaled":
+            log.warning("%d batches with %d items stay in the journal: the next start settles them", left, items)
+            return 0
+        self._name_what_is_gone(left, items)
+        return 1
+
+    async def _settle(self, hurry: asyncio.Event) -> None:
+        """Wait for what may settle now. What is in the journal has time: no outage, and no broken table, is waited for."""
+        seconds = self._settings.drain_timeout or math.inf
+        if self._queue.promise != "journaled":
+            for table, trouble in self._telemetry.wrong_tables.items():
+                log.warning("the stop waits for table %s: %s", table.shown(self._settings.schema_), trouble.reason)
+            await _first(self._queue.drain, hurry.wait, seconds=None if seconds == math.inf else seconds)
+            return
+        ends = time.monotonic() + seconds
+        while self._queue.batches > self._queue.set_aside_count and not self._telemetry.sink_is_away:
+            left = ends - time.monotonic()
+            if left <= 0 or hurry.is_set():
+                return
+            await _first(self._queue.drain, hurry.wait, seconds=min(left, _LOOK_SECONDS))
+
+    def _name_what_is_gone(self, batches: int, items: int) -> None:
         log.error(
             "%d batches with %d items were accepted in memory and are not settled: their senders must send them again",
-            *(self._queue.batches, self._queue.items),
+            *(batches, items),
         )
         wrong = self._telemetry.wrong_tables
         for batch in (entry.batch for entry in self._statuses.of_owner("")):
@@ -172,7 +190,26 @@ class Server:
                 "not settled: batch %s, table %s, %d items, crawl %s: %s",
                 *(batch.id, batch.table.shown(self._settings.schema_), batch.total, batch.crawl or "-", reason),
             )
-        return 1
+
+    def _in_memory(self) -> BatchQueue:
+        return MemoryQueue(max_items=self._settings.queue_items, max_bytes=self._settings.queue_bytes)
+
+    def _journaled(self, destination: str) -> BatchQueue:
+        settings, telemetry = self._settings, self._telemetry
+        # The other half is for what arrives: a queue full of bodies would let nobody in, though the disk has room.
+        bounds = Bounds(settings.journal_bytes, settings.queue_bytes // 2, settings.queue_items)
+        queue = JournaledQueue(
+            JournalFolder(settings.journal_path, destination, telemetry),
+            telemetry,
+            bounds,
+            restored=self._statuses.restored,
+            lost=self._statuses.lost,
+        )
+        watch = telemetry.watch
+        watch("ingest_journal_batches", "Batches in the journal", lambda: queue.batches)
+        watch("ingest_journal_bytes", "Bytes in the journal, as its budget counts them", lambda: queue.journal_bytes)
+        watch("ingest_journal_bytes_capacity", "Bytes that may wait there", lambda: settings.journal_bytes)
+        return queue
 
     def _plans(self, pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model]) -> Plans:
         settings = self._settings
@@ -180,7 +217,7 @@ class Server:
         return Plans(
             pool,
             models={name: one.model for name, one in models.items()},
-            options=settings.table_options | {name: _options_of(one) for name, one in models.items()},
+            options=settings.table_options | {name: one.options for name, one in models.items()},
             create_tables=create,
         )
 
@@ -191,6 +228,7 @@ class Server:
         watch("ingest_queue_items_capacity", "Items that may wait", lambda: settings.queue_items)
         watch("ingest_queue_bytes", "Decoded bytes that wait or are being written", lambda: queue.bytes)
         watch("ingest_queue_bytes_capacity", "Decoded bytes that may wait", lambda: settings.queue_bytes)
+        watch("ingest_queue_held_bytes", "Decoded bytes that are in memory", lambda: queue.held_bytes)
         watch("ingest_queue_set_aside", "Batches that wait aside for their next try", lambda: queue.set_aside_count)
         watch("ingest_receiving_bytes", "Bytes of bodies that arrive", lambda: self._admission.receiving_bytes)
         watch("ingest_memory_bytes", "Resident memory", lambda: self._memory.resident)
@@ -204,44 +242,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def load_models(settings: Settings) -> dict[TableName, Model]:
-    """The models in the modules that the settings name. Raises `StartRefused`."""
-    sys.path.insert(0, "")  # as `python -m` does: modules beside the crawl's own
-    found: dict[TableName, Model] = {}
-    for name in settings.tables:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise StartRefused(
-                f"settings: tables names the module {name}, which cannot be imported ({error})",
-                remedy="start where it can be imported, or set PYTHONPATH",
-            ) from None
-        except Exception as error:
-            raise StartRefused(
-                f"settings: tables names the module {name}, which fails while it is imported: "
-                f"{type(error).__name__}: {error}",
-                remedy="mend the module",
-            ) from error
-        models = [value for value in vars(module).values() if _is_table(value)]
-        if not models:
-            raise StartRefused(f"module {name} has no model", remedy="write class X(Table) in it")
-        for model in models:
-            spec = spec_of(model, settings.schema_)
-            other = found.setdefault(spec.table, Model(model, spec)).model
-            if other is not model:
-                raise StartRefused(
-                    f"models {other.__qualname__} and {model.__qualname__} both name the table {spec.table.name}",
-                    remedy="give one of them table=… of its own, or make it abstract=True",
-                )
-    return found
+async def _refuse_taken_port(settings: Settings) -> None:
+    """Bind once before anything is made: whoever meets a taken port should not wait for initdb first."""
+    try:
+        trial = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, settings.host, settings.port, start_serving=False
+        )
+    except OSError as error:
+        raise _taken(settings, error) from None
+    trial.close()
+    await trial.wait_closed()
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Table) and not value.__declaration__.abstract
-
-
-def _options_of(one: Model) -> TableOptions:
-    return TableOptions(one.spec.mode, one.spec.newest_by, one.spec.catch_all)
+def _taken(settings: Settings, error: OSError) -> StartRefused:
+    return StartRefused(
+        f"cannot listen on {settings.host}:{settings.port} ({error.strerror or error})",
+        remedy="end what listens there, or choose another --port",
+    )
 
 
 async def _database(settings: Settings, stack: AsyncExitStack) -> str:
@@ -250,6 +267,7 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> str:
     embedded = EmbeddedPostgres(settings.data_dir)
     dsn = await asyncio.to_thread(embedded.start)
     stack.push_async_callback(asyncio.to_thread, embedded.stop)
+    await stack.enter_async_context(watched(embedded))
     (settings.data_dir / _DSN_FILE).write_text(dsn + "\n")
     log.info("embedded PostgreSQL in %s: psql '%s'", embedded.data, dsn)
     return dsn
@@ -257,8 +275,8 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> str:
 
 async def _prepare_database(
     pool: "asyncpg.Pool[asyncpg.Record]", models: Mapping[TableName, Model], stop: asyncio.Event, dsn: str
-) -> bool:
-    """Schema and tables, however long PostgreSQL takes to come. False where a signal came first."""
+) -> str | None:
+    """Schema and tables, however long PostgreSQL takes to come; the database's identity. None where a signal came first."""
     backoff, attempt = Backoff(base=0.2, cap=5.0), 0
     while not stop.is_set():
         try:
@@ -266,6 +284,7 @@ async def _prepare_database(
                 await migrate(one)
                 for model in models.values():
                     await ensure(one, model.spec)
+                return await identity(one)
         except (Unavailable, Contended) as error:
             if attempt == 0:
                 log.error("PostgreSQL at %s cannot be used yet (%s): waiting for it", shown_dsn(dsn), error.reason)
@@ -280,9 +299,7 @@ async def _prepare_database(
             raise StartRefused(
                 f"PostgreSQL at {shown_dsn(dsn)} refused: {error.reason}", remedy=_remedy(error.reason)
             ) from None
-        else:
-            return True
-    return False
+    return None
 
 
 def _remedy(reason: str) -> str:

@@ -66,12 +66,12 @@ class Delivery:
                 self._telemetry.unexpected(batch, error)
                 return self._aside(batch, f"unexpected {type(error).__name__}", table_is_wrong=False)
             else:
-                self._asides.pop((batch.owner, batch.id), None)
+                self._asides.pop(batch.name, None)
                 self._telemetry.reachable()
                 return settled
 
     def _aside(self, batch: Batch, reason: str, *, table_is_wrong: bool) -> Aside:
-        name = (batch.owner, batch.id)
+        name = batch.name
         count = self._asides[name] = self._asides.get(name, 0) + 1
         seconds = 0.5 + self._aside_backoff.seconds(count - 1, self._chance)
         self._telemetry.set_aside(batch, reason, seconds, table_is_wrong=table_is_wrong)

@@ -1,5 +1,6 @@
 """The values that travel through the server. All are frozen; what grows has a builder of its own elsewhere."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -129,19 +130,50 @@ class TableOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Items for one table that travel together. The body stays as it arrived: decoded it would take three times the room."""
+class BatchHead:
+    """What is known of a batch without its body: small enough to stay in memory however long the batch waits."""
 
     id: UUID
     owner: str
     table: TableName
     crawl: str | None
-    body: bytes = field(repr=False)
     form: Form
     total: int
+    size: int  # bytes of the body
     fingerprint: bytes = field(repr=False)
     strict: bool
     created_at: datetime
+
+    @property
+    def name(self) -> tuple[str, UUID]:
+        """What it is known by: an id is its owner's own."""
+        return self.owner, self.id
+
+    def fits(self, body: bytes | None) -> bool:
+        """Whether this is the body that was fingerprinted (SHA-256, see `ingest_server.wire`)."""
+        return isinstance(body, bytes) and hashlib.sha256(body).digest() == self.fingerprint
+
+    def with_body(self, body: bytes) -> "Batch":
+        """The whole batch."""
+        return Batch(
+            *(self.id, self.owner, self.table, self.crawl, self.form, self.total, self.size),
+            *(self.fingerprint, self.strict, self.created_at, body),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(BatchHead):
+    """Items for one table that travel together. The body stays as it arrived: decoded it would take three times the room."""
+
+    body: bytes = field(repr=False)
+
+    @property
+    def head(self) -> BatchHead:
+        """The batch without its body."""
+        return BatchHead(
+            *(self.id, self.owner, self.table, self.crawl, self.form, self.total, self.size),
+            *(self.fingerprint, self.strict, self.created_at),
+        )
 
 
 @dataclass(frozen=True, slots=True)

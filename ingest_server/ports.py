@@ -8,6 +8,7 @@ from uuid import UUID
 from ingest_server.model import (
     Ack,
     Batch,
+    BatchHead,
     CrawlClose,
     CrawlTotals,
     DeadLetter,
@@ -37,26 +38,41 @@ class BatchQueue(Protocol):
     def bytes(self) -> int:
         """Decoded bytes of these batches."""
 
-    async def put(self, batch: Batch) -> None:
-        """Keep the batch; once this returns, `promise` holds.
+    @property
+    def held_bytes(self) -> int:
+        """Decoded bytes of those among them whose bodies are in memory."""
 
-        Raises `Overloaded` where it is full; an empty queue takes any one batch.
+    @property
+    def set_aside_count(self) -> int:
+        """Batches that wait for their next try."""
+
+    @property
+    def full(self) -> str | None:
+        """Why nothing more is taken now, if so."""
+
+    async def open(self) -> None:
+        """Begin; what an earlier process left comes back now. Raises `StartRefused` where there is no place to keep batches."""
+
+    async def put(self, batch: Batch) -> None:
+        """Keep the batch; once this returns, `promise` holds, and a taker may have the batch, but no earlier.
+
+        Raises `Overloaded` where it is full or cannot keep its promise; an empty queue takes any one batch.
         """
 
     def __aiter__(self) -> AsyncIterator[Batch]:
         """Batches as they become ready; each goes to one taker, and comes again only after `set_aside`. Ends after `close`."""
 
-    def set_aside(self, batch: Batch, seconds: float) -> None:
+    def set_aside(self, batch: BatchHead, seconds: float) -> None:
         """Give the batch back; it becomes ready again after so many seconds."""
 
-    async def ack(self, batch: Batch) -> None:
+    async def ack(self, batch: BatchHead) -> None:
         """The batch is settled: forget it."""
 
     async def drain(self) -> None:
         """Return when every batch is acknowledged."""
 
     async def close(self) -> None:
-        """End every iteration. Batches that are still here stay unacknowledged."""
+        """End every iteration. Batches that are still here stay unacknowledged; a queue that lasts gives them back later."""
 
 
 class Sink(Protocol):

@@ -3,7 +3,8 @@
 import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -21,6 +22,7 @@ from ingest_server.errors import StartRefused
 from ingest_server.model import Mode, TableName, TableOptions
 
 DEFAULT_CONFIG = Path("ingest.toml")
+_PREFIX = "INGEST_"
 
 
 def _names(value: Any) -> Any:
@@ -50,7 +52,7 @@ class Settings(BaseSettings):
     database: SecretStr | None = Field(
         None, description="postgresql://user@host/name; by default an embedded PostgreSQL in the data directory"
     )
-    data_dir: Path = Field(Path(".ingest"), description="directory for the embedded PostgreSQL")
+    data_dir: Path = Field(Path(".ingest"), description="directory for the embedded PostgreSQL and the journal")
     schema_: str = Field("public", alias="schema", description="schema of tables that are named without one")
     workers: int = Field(4, ge=1, le=256, description="batches that are written at the same time")
     tables: Annotated[list[str], NoDecode, BeforeValidator(_names)] = Field(
@@ -62,10 +64,18 @@ class Settings(BaseSettings):
     create_tables: bool | None = Field(
         None, description="make a landing table for an unknown name; by default only with the embedded PostgreSQL"
     )
-    queue_items: int = Field(500_000, ge=1, description="items that may wait; more is answered 503")
-    queue_bytes: int = Field(
-        256 * 2**20, ge=2**20, description="decoded bytes that may wait or arrive; more is answered 503"
+    journal: bool = Field(
+        True, description="on: an accepted batch is on disk before the answer; off: in memory, gone with the server"
     )
+    journal_dir: Path | None = Field(
+        None,
+        description="directory for the journal, on a local disk; servers may share it; by default journal in the data directory",
+    )
+    journal_bytes: int = Field(
+        4 * 2**30, ge=1, description="bytes that may wait in this server's journal; more is answered 503"
+    )
+    queue_items: int = Field(500_000, ge=1, description="items that may wait in memory")
+    queue_bytes: int = Field(256 * 2**20, ge=2**20, description="decoded bytes that may wait in memory or arrive")
     memory_limit: int = Field(
         0,
         ge=0,
@@ -109,18 +119,18 @@ class Settings(BaseSettings):
         if config is not None and not config.is_file():
             raise StartRefused(f"there is no file {config}", remedy="name an existing file with --config")
         reader = type(cls.__name__, (cls,), {"config_file": file if file.is_file() else None, "__module__": __name__})
+        unknown = _unknown_variables(cls)
         try:
             settings: Self = reader(**flags)
         except ValidationError as error:
-            mistakes = "; ".join(
-                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
-                for one in error.errors(include_input=False, include_url=False)
-            )
-            raise StartRefused(f"settings: {mistakes}", remedy="see ingest-server run --help") from None
+            mistakes = unknown + [_mistake(one, flags, file, cls) for one in error.errors(include_url=False)]
+            raise StartRefused(f"settings: {'; '.join(mistakes)}", remedy="see ingest-server run --help") from None
         except tomllib.TOMLDecodeError as error:
             raise StartRefused(f"{file}: {error}", remedy="mend the file; its form is TOML") from None
         except ValueError as error:  # pydantic-settings: a variable that should hold JSON, and holds none
             raise StartRefused(f"settings: {error}", remedy="see ingest-server run --help") from None
+        if unknown:
+            raise StartRefused(f"settings: {'; '.join(unknown)}", remedy="unset it, or see ingest-server run --help")
         if not _is_loopback(settings.host):
             raise StartRefused(
                 f"settings: host {settings.host} is not loopback, and the server has no tokens yet: anyone could write",
@@ -134,9 +144,70 @@ class Settings(BaseSettings):
         return _options(self.table, self.schema_)
 
     @property
+    def journal_path(self) -> Path:
+        """Where the journal's files are."""
+        return self.journal_dir or self.data_dir / "journal"
+
+    @property
     def memory_bytes(self) -> int:
         """The limit on resident memory."""
         return self.memory_limit or _available_memory() // 2
+
+
+def _mistake(error: Any, flags: Mapping[str, Any], file: Path, settings: type[Settings]) -> str:
+    """What is wrong with one setting, under the name and with the value that somebody wrote: flag, variable or file."""
+    option, *inner = (str(part) for part in error["loc"])
+    option = option_name(option)
+    dotted = ".".join((option, *inner))
+    value = "(not shown)" if option == "database" else str(error["input"])[:_MOST_SHOWN]
+    what = _WORDS.get(error["type"], error["msg"].removeprefix("Input should be "))
+    if "ctx" in error and error["type"] in _BOUNDS:
+        what = f"write a number {_BOUNDS[error['type']]} {next(iter(error['ctx'].values()))}"
+    if error["type"] == "extra_forbidden":
+        names = TableSettings.model_fields if inner else settings.model_fields
+        return f"{dotted} in {file}: {_no_such(inner[-1] if inner else option, names)}"
+    if error["type"] == "string_pattern_mismatch":
+        what = f"write {next(one.description for name, one in settings.model_fields.items() if option_name(name) == option)}"
+    variable = environment_name(option)
+    if option in flags:
+        return f"{flag_name(option)} {value}: {what}"
+    if any(name.upper() == variable for name in os.environ):
+        return f"{variable}={value}: {what}"
+    return f"{dotted} = {value} in {file}: {what}"
+
+
+_MOST_SHOWN = 80
+_WORDS = {
+    "int_parsing": "write a whole number",
+    "int_type": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_parsing": "write a number",
+    "float_type": "write a number",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+}
+_BOUNDS = {
+    "greater_than": "above",
+    "greater_than_equal": "that is at least",
+    "less_than": "below",
+    "less_than_equal": "that is at most",
+}
+
+
+def _unknown_variables(settings: type[Settings]) -> list[str]:
+    """Variables with our prefix that nobody reads: a typing error, or a setting of another version."""
+    known = {option_name(name) for name in settings.model_fields} | {"config"}
+    ours = sorted(name for name in os.environ if name.upper().startswith(_PREFIX))
+    return [
+        f"{name}: {_no_such(name[len(_PREFIX) :].lower(), known, environment_name)}"
+        for name in ours
+        if name[len(_PREFIX) :].lower() not in known
+    ]
+
+
+def _no_such(name: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    near = get_close_matches(name, sorted(option_name(one) for one in known), 1)
+    return f"there is no such setting, did you mean {shown(near[0])}?" if near else "there is no such setting"
 
 
 def _is_loopback(host: str) -> bool:

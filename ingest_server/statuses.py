@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from ingest_server.model import ERRORS_KEPT, Batch, Settled, Status, TableName
+from ingest_server.model import ERRORS_KEPT, BatchHead, Settled, Status, TableName
 
 # Settled batches that are remembered here, so that most questions about them need no database.
 _REMEMBERED = 10_000
@@ -16,7 +16,7 @@ _REMEMBERED = 10_000
 class Waiting:
     """A batch on its way."""
 
-    batch: Batch
+    batch: BatchHead
     status: Status
     settled: asyncio.Future[Settled] = field(repr=False)
 
@@ -27,6 +27,7 @@ class Statuses:
     def __init__(self) -> None:
         self._receiving: set[tuple[str, UUID]] = set()
         self._waiting: dict[tuple[str, UUID], Waiting] = {}
+        self._given_up = False
         self._settled: OrderedDict[tuple[str, UUID], Settled] = OrderedDict()
 
     def begin_receiving(self, owner: str, batch: UUID) -> bool:
@@ -41,27 +42,33 @@ class Statuses:
         """Give the name back."""
         self._receiving.discard((owner, batch))
 
-    def accepted(self, batch: Batch) -> Waiting:
+    def accepted(self, batch: BatchHead) -> Waiting:
         """The batch is in the queue."""
         entry = Waiting(batch, Status.QUEUED, asyncio.get_running_loop().create_future())
-        self._waiting[batch.owner, batch.id] = entry
+        if self._given_up:
+            entry.settled.cancel()
+        self._waiting[batch.name] = entry
         return entry
 
-    def withdrawn(self, batch: Batch) -> None:
-        """The queue did not take it after all."""
-        del self._waiting[batch.owner, batch.id]
+    def restored(self, batch: BatchHead) -> None:
+        """The batch came back from a journal."""
+        self.accepted(batch)
 
-    def processing(self, batch: Batch) -> None:
+    def lost(self, batch: BatchHead) -> None:
+        """The disk lost the batch: nobody will settle it, and its name is free for its sender."""
+        self._waiting.pop(batch.name).settled.cancel()
+
+    def processing(self, batch: BatchHead) -> None:
         """A worker has the batch."""
-        self._waiting[batch.owner, batch.id].status = Status.PROCESSING
+        self._waiting[batch.name].status = Status.PROCESSING
 
-    def queued(self, batch: Batch) -> None:
+    def queued(self, batch: BatchHead) -> None:
         """The batch waits aside."""
-        self._waiting[batch.owner, batch.id].status = Status.QUEUED
+        self._waiting[batch.name].status = Status.QUEUED
 
-    def settled(self, batch: Batch, outcome: Settled) -> None:
+    def settled(self, batch: BatchHead, outcome: Settled) -> None:
         """The batch is in the ledger. Wakes whoever waits for it."""
-        name = (batch.owner, batch.id)
+        name = batch.name
         if len(outcome.errors) > ERRORS_KEPT:  # ten thousand batches of ten thousand errors would not fit into memory
             outcome = replace(outcome, errors=outcome.errors[:ERRORS_KEPT])
         self._settled[name] = outcome
@@ -73,6 +80,7 @@ class Statuses:
 
     def give_up(self) -> None:
         """Nothing is settled here any more: whoever waits is answered now."""
+        self._given_up = True
         for entry in self._waiting.values():
             entry.settled.cancel()
 

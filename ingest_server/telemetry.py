@@ -7,15 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import prometheus_client as prometheus
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from ingest_server.model import Batch, Settled, TableName
+from ingest_server.model import BatchHead, Settled, TableName
 
 log = logging.getLogger("ingest_server")
 
 _REFUSALS_QUIET_SECONDS = 10.0
+_FSYNC_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -82,18 +85,39 @@ class Telemetry:
         self._delivery = Histogram(
             "ingest_delivery_seconds", "A worker's time with one batch", registry=registry, buckets=_SECONDS
         )
+        self._journal_fsync = Histogram(
+            "ingest_journal_fsync_seconds",
+            "The journal's commits, fsync included",
+            registry=registry,
+            buckets=_FSYNC_SECONDS,
+        )
+        self._journal_group = Histogram(
+            "ingest_journal_group_batches", "Batches that share an fsync", registry=registry, buckets=_GROUPS
+        )
+        self._journal_adopted = prometheus.Counter(
+            "ingest_journal_adopted", "Batches that came back from a journal without an owner", registry=registry
+        )
+        self._journal_damaged = prometheus.Counter(
+            "ingest_journal_damaged", "Journals that were set aside as damaged", registry=registry
+        )
+        self._journal_lost = prometheus.Counter(
+            "ingest_journal_lost", "Journaled batches that cannot be read", registry=registry
+        )
+        self._journal_failing = Gauge(
+            "ingest_journal_failing", "1 while the journal cannot be written", registry=registry
+        )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge that is read when somebody asks."""
         Gauge(name, text, registry=self.registry).set_function(value)
 
-    def accepted(self, batch: Batch) -> None:
+    def accepted(self, batch: BatchHead) -> None:
         """A batch is in the queue."""
         table = batch.table.shown(self._schema)
-        self._accepted_at[batch.owner, batch.id] = self._clock()
+        self._accepted_at[batch.name] = self._clock()
         self._batches_accepted.labels(table).inc()
         self._items_accepted.labels(table).inc(batch.total)
-        self._bytes_accepted.inc(len(batch.body))
+        self._bytes_accepted.inc(batch.size)
         log.debug("→ %s %s: %d items, crawl %s", table, batch.id, batch.total, batch.crawl)
 
     def replayed(self, batch: object) -> None:
@@ -110,7 +134,7 @@ class Telemetry:
         log.log(logging.WARNING if is_loud else logging.DEBUG, "⊘ %d: %s", status, detail)
 
     @contextlib.contextmanager
-    def delivering(self, batch: Batch) -> Iterator[None]:  # noqa: ARG002  the batch is for subclasses and tests
+    def delivering(self, batch: BatchHead) -> Iterator[None]:  # noqa: ARG002  the batch is for subclasses and tests
         """A worker has the batch."""
         began = self._clock()
         self._busy.inc()
@@ -120,7 +144,7 @@ class Telemetry:
             self._busy.dec()
             self._delivery.observe(self._clock() - began)
 
-    def settled(self, batch: Batch, outcome: Settled) -> None:
+    def settled(self, batch: BatchHead, outcome: Settled) -> None:
         """A batch is in the ledger."""
         table = batch.table.shown(self._schema)
         self._batches_settled.labels(table).inc()
@@ -128,7 +152,7 @@ class Telemetry:
         for name in ("inserted", "updated", "unchanged", "failed"):
             self._items_settled.labels(table, name).inc(getattr(outcome, name))
             counts[name] += getattr(outcome, name)
-        accepted_at = self._accepted_at.pop((batch.owner, batch.id), None)
+        accepted_at = self._accepted_at.pop(batch.name, None)
         if accepted_at is not None:
             self._latency.observe(self._clock() - accepted_at)
         if self._wrong_tables.pop(batch.table, None) is not None:
@@ -158,12 +182,12 @@ class Telemetry:
             self._away_since = None
             self._sink_up.set(1)
 
-    def retried(self, batch: Batch, reason: str) -> None:
+    def retried(self, batch: BatchHead, reason: str) -> None:
         """The batch met a lock or a limit, and is tried again."""
         self._retries.inc()
         log.info("↻ %s %s: %s", batch.table.shown(self._schema), batch.id, reason)
 
-    def set_aside(self, batch: Batch, reason: str, seconds: float, *, table_is_wrong: bool) -> None:
+    def set_aside(self, batch: BatchHead, reason: str, seconds: float, *, table_is_wrong: bool) -> None:
         """The batch waits aside. A table that nobody can write is logged once, and stays in /readyz until it can."""
         table = batch.table.shown(self._schema)
         self._asides.labels(table).inc()
@@ -175,13 +199,58 @@ class Telemetry:
             self._wrong_tables[batch.table] = Trouble(reason, known.since if known else time.time())
             log.error("table %s cannot be written: %s", table, reason)
 
-    def unexpected(self, batch: Batch, error: BaseException) -> None:
+    def unexpected(self, batch: BatchHead, error: BaseException) -> None:
         """An error that nobody has listed: the place where it happened, without its text, which may hold content."""
         log.error("unexpected %s with batch %s, at %s", type(error).__name__, batch.id, _place(error))
 
     def worker_died(self, name: str, error: BaseException) -> None:
         """A worker ended with an error, which is ours to mend. The others go on; /readyz says when none is left."""
         log.critical("%s died of an unexpected %s, at %s", name, type(error).__name__, _place(error))
+
+    def journal_committed(self, batches: int, seconds: float) -> None:
+        """So many batches are on the disk, with one fsync."""
+        self._journal_fsync.observe(seconds)
+        self._journal_group.observe(batches)
+
+    def journal_failing(self, folder: Path, reason: str) -> None:
+        """The journal cannot be written. Called once per trouble."""
+        self._journal_failing.set(1)
+        log.error("the journal in %s cannot be written (%s): nothing is taken in until it can", folder, reason)
+
+    def journal_well(self) -> None:
+        """It can be written again."""
+        self._journal_failing.set(0)
+        log.warning("the journal can be written again")
+
+    def journal_adopted(self, path: Path, batches: int) -> None:
+        """A journal without an owner is read."""
+        self._journal_adopted.inc(batches)
+        if batches:
+            log.warning("%d batches come back from the journal %s", batches, path)
+
+    def journal_damaged(self, kept: Path, rescued: int, unreadable: int) -> None:
+        """A damaged journal was set aside."""
+        self._journal_damaged.inc()
+        log.error(
+            "a damaged journal is kept as %s: %d batches were rescued from it, %d or more cannot be read",
+            *(kept, rescued, unreadable),
+        )
+
+    def journal_left_alone(self, path: Path, reason: str) -> None:
+        """A journal is not touched."""
+        log.error("the journal %s is left alone: %s", path, reason)
+
+    def journal_lost(self, batch: BatchHead, path: Path, reason: str) -> None:
+        """The disk lost a batch: the one thing that a journal cannot mend."""
+        self._journal_lost.inc()
+        log.error(
+            "lost: batch %s, table %s, %d items, crawl %s cannot be read from the journal %s (%s): it must be sent again",
+            *(batch.id, batch.table.shown(self._schema), batch.total, batch.crawl or "-", path, reason),
+        )
+
+    def journal_unreadable(self, batch: BatchHead, reason: str, seconds: float) -> None:
+        """A batch could not be read back now."""
+        log.error("↻ batch %s cannot be read from the journal now, next try in %.1f s: %s", batch.id, seconds, reason)
 
     @property
     def sink_is_away(self) -> bool:

@@ -59,7 +59,7 @@ class Workers:
                 self._statuses.queued(batch)
                 self._queue.set_aside(batch, outcome.seconds)
                 continue
-            self._rate.drained(len(batch.body), since=taken_at)
+            self._rate.drained(batch.size, since=taken_at)
             self._statuses.settled(batch, outcome)
             self._telemetry.settled(batch, outcome)
             # last: with the last acknowledgement a server that is shutting down goes on, and would leave waiters behind

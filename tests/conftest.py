@@ -18,6 +18,13 @@ from tests.running import RunningServer, running_server
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_journal_in_the_working_directory() -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="ingest-journal-") as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INGEST_JOURNAL_DIR", path)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A real server. What a test commits need not survive a power loss, so fsync is off."""

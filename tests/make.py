@@ -6,7 +6,7 @@ from uuid import UUID
 import orjson
 
 from ingest_server import wire
-from ingest_server.model import Batch, Form, TableName
+from ingest_server.model import Batch, BatchHead, Form, TableName
 from ingest_server.names import uuid7
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -27,15 +27,15 @@ def batch(
     owner: str = "",
 ) -> Batch:
     body = ndjson(*items)
-    return Batch(
+    return BatchHead(
         id=id or uuid7(),
         owner=owner,
         table=TableName.parse(table, "public"),
         crawl=crawl,
-        body=body,
         form=form,
         total=len(wire.split(body, form)),
+        size=len(body),
         fingerprint=wire.fingerprint(body),
         strict=strict,
         created_at=NOON,
-    )
+    ).with_body(body)

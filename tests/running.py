@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+PROGRAM = ("-m", "ingest_server")
 
 
 @dataclass(slots=True)
@@ -27,14 +30,35 @@ class RunningServer:
         _, log = self.process.communicate(timeout=seconds)
         return self.process.returncode, log
 
+    def kill(self) -> None:
+        """SIGKILL, as the system does where memory is short: nothing is settled, nothing is said."""
+        self.process.kill()
+        self.process.wait(30)
+
 
 @contextlib.contextmanager
 def running_server(
-    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *arguments: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[RunningServer]:
-    """`ingest-server run --port 0` with these arguments, until the block ends."""
+    """`ingest-server run --port 0` with these arguments, until the block ends. `program`: what Python runs as it.
+
+    A server in the tests' own directory has a journal of its own: what one test leaves is no other server's to adopt.
+    """
+    with contextlib.ExitStack() as stack:
+        if cwd is None and not {"--data-dir", "--journal-dir"} & set(arguments):
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="ingest-journal-"))
+            env = {"INGEST_JOURNAL_DIR": directory, **(env or {})}
+        yield from _running(arguments, cwd, env, program)
+
+
+def _running(
+    arguments: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None, program: Sequence[str]
+) -> Iterator[RunningServer]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ingest_server", "run", "--port", "0", *arguments],
+        [sys.executable, *program, "run", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -13,7 +13,7 @@ from ingest_server.api.context import CONTEXT, CURSOR, LIMIT, VISIBLE_ASCII, Par
 from ingest_server.api.receive import receive
 from ingest_server.api.views import BatchesView, BatchView
 from ingest_server.errors import BadRequest, NotFound
-from ingest_server.model import Batch, Settled, Status
+from ingest_server.model import BatchHead, Settled, Status
 from ingest_server.ports import BatchFilter
 from ingest_server.statuses import Waiting, until_settled
 
@@ -81,7 +81,7 @@ async def listing(request: web.Request) -> web.Response:
     return answer(BatchesView(batches=views[:size], cursor=cursors[size - 1] if len(views) > size else None))
 
 
-def _place(batch: Batch) -> tuple[int, UUID]:
+def _place(batch: BatchHead) -> tuple[int, UUID]:
     """Where a batch on its way stands: its time in microseconds, and its id among those of one time."""
     return int(batch.created_at.timestamp() * 1_000_000), batch.id
 

@@ -23,7 +23,7 @@ from ingest_server.errors import (
     Unprocessable,
 )
 from ingest_server.inflate import Inflater, inflater
-from ingest_server.model import Batch, Form, Settled, TableName
+from ingest_server.model import Batch, BatchHead, Form, Settled, TableName
 from ingest_server.names import uuid7
 from ingest_server.statuses import Waiting
 
@@ -66,10 +66,25 @@ async def receive(request: web.Request, preferences: wire.Preferences) -> Receiv
     try:
         await _check_table(context, head.table)
         body = await _read_body(request, room, body_decoder)
-        return await _accept(context, head, body)
-    finally:
-        context.statuses.end_receiving(head.owner, head.id)
-        room.give_back()
+    except BaseException:
+        _end(context, head, room)
+        raise
+    # A request that is cancelled from here on may have its batch in the queue: then it is accepted like any other.
+    accepting = asyncio.create_task(_accept(context, head, body), name=f"accept {head.id}")
+    del body
+
+    def ended(done: asyncio.Task[Received]) -> None:
+        _end(context, head, room)
+        if not done.cancelled():
+            done.exception()  # where the request was cancelled nobody else looks at it
+
+    accepting.add_done_callback(ended)
+    return await asyncio.shield(accepting)
+
+
+def _end(context: Context, head: _Head, room: Room) -> None:
+    context.statuses.end_receiving(head.owner, head.id)
+    room.give_back()
 
 
 def _read_head(request: web.Request, preferences: wire.Preferences) -> _Head:
@@ -148,18 +163,18 @@ async def _accept(context: Context, head: _Head, body: bytes) -> Received:
     if largest > context.limits.item_bytes:
         limit = context.limits.item_bytes
         raise TooLarge(f"an item has {largest} bytes, of at most {limit}", limit=limit, limit_unit="item_bytes")
-    batch = Batch(
+    batch = BatchHead(
         id=head.id,
         owner=head.owner,
         table=head.table,
         crawl=head.crawl,
-        body=body,
         form=head.form,
         total=len(items),
+        size=len(body),
         fingerprint=wire.fingerprint(body),
         strict=head.strict,
         created_at=context.clock(),
-    )
+    ).with_body(body)
     del items
     if head.named and (known := await _sent_before(context, batch)) is not None:
         context.telemetry.replayed(batch.id)
@@ -168,17 +183,18 @@ async def _accept(context: Context, head: _Head, body: bytes) -> Received:
         await _check_strictly(context, batch)
     # Again: the server may have begun to stop while the body arrived, and then nobody would settle this batch.
     context.admission.check_open()
-    entry = context.statuses.accepted(batch)
-    try:
-        await context.queue.put(batch)
-    except BaseException:
-        context.statuses.withdrawn(batch)
-        raise
+    # Again: a batch of this name may have come back from another server's journal meanwhile.
+    if (entry := context.statuses.waiting(batch.owner, batch.id)) is not None:
+        _check_same(entry.batch, batch)
+        return Received(entry, replayed=True)
+    await context.queue.put(batch)
+    # Only now, so that nobody is told `journaled` before it is; no taker has it yet.
+    entry = context.statuses.accepted(batch.head)
     context.telemetry.accepted(batch)
     return Received(entry)
 
 
-async def _sent_before(context: Context, batch: Batch) -> Waiting | Settled | None:
+async def _sent_before(context: Context, batch: BatchHead) -> Waiting | Settled | None:
     """The batch of this name if there was one. Raises `Unprocessable` where it had another body or table."""
     known: Waiting | Settled | None = context.statuses.waiting(batch.owner, batch.id)
     known = known or context.statuses.recent(batch.owner, batch.id)
@@ -188,10 +204,13 @@ async def _sent_before(context: Context, batch: Batch) -> Waiting | Settled | No
                 known = await context.ledger.batch(batch.owner, batch.id)
     if known is None:
         return None
-    first = known.batch if isinstance(known, Waiting) else known
+    _check_same(known.batch if isinstance(known, Waiting) else known, batch)
+    return known
+
+
+def _check_same(first: BatchHead | Settled, batch: BatchHead) -> None:
     if (first.fingerprint, first.table) != (batch.fingerprint, batch.table):
         raise Unprocessable("this name was used before with another body or table: give every batch a name of its own")
-    return known
 
 
 async def _check_strictly(context: Context, batch: Batch) -> None:

@@ -29,7 +29,7 @@ from ingest_server.postgres.jsontext import (
 )
 from ingest_server.postgres.landing import SLICE
 from ingest_server.postgres.modelled import Modelled
-from ingest_server.postgres.refusals import INVALID, RefusedError
+from ingest_server.postgres.refusals import INVALID, NULL_REFUSED, RefusedError
 from ingest_server.postgres.rows import Decoded, Row, Rows
 from ingest_server.postgres.types import JSON_KINDS, annotation
 
@@ -60,6 +60,7 @@ class Decoder:
         self._json = tuple(column.name for column in columns if column.kind in JSON_KINDS)
         self._arrays = frozenset(column.name for column in columns if column.dimensions)
         self._never_null = tuple(column.name for column in columns if column.kind in JSON_KINDS and not column.nullable)
+        self._generated = frozenset(column.name for column in spec.columns if column.generated)
         self._columns: Mapping[str, str] = {}
         adapter: TypeAdapter[Any]
         if model is None or self._modelled is None:
@@ -112,7 +113,7 @@ class Decoder:
                 self._gather(fields, raw)
             for name in self._never_null:
                 if fields.get(name, "") is None:
-                    raise RefusedError("is null, but the column is NOT NULL", name)
+                    raise RefusedError(NULL_REFUSED, name)
             if is_escaped and b"\\u0000" in raw:
                 self._refuse_nul(fields)
         except ValidationError as error:
@@ -213,6 +214,10 @@ class Decoder:
         if refusal.column in self._unsupported:
             message = f"the column's type, {self._unsupported[refusal.column]}, is not supported yet"
             return Refusal(index, INVALID, message, refusal.column)
+        if refusal.column in self._generated:
+            return Refusal(
+                index, INVALID, "PostgreSQL makes this column itself (GENERATED): leave it out", refusal.column
+            )
         return refusal
 
 

@@ -45,7 +45,7 @@ class EmbeddedPostgres:
     """One PostgreSQL over one data directory, shared by every process that names the same directory.
 
     The last one to stop it stops the server. After a SIGKILL of its user the server runs on, and the next `start` attaches
-    to it. Raises `EmbeddedUnavailable`, with the remedy, where it cannot be had.
+    to it. Raises `EmbeddedUnavailable`, with the remedy, where it cannot be had. `postgres.watch` sees to one that dies.
     """
 
     def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
@@ -88,7 +88,7 @@ class EmbeddedPostgres:
         if running is not None:
             self._sockets = running
             return
-        self._sockets = _socket_directory(self.data, self._account)
+        self._sockets = self._last_sockets() or _socket_directory(self.data, self._account)
         try:
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
@@ -110,6 +110,35 @@ class EmbeddedPostgres:
             if self._running_in() is not None:
                 self._run("pg_ctl", "stop", "-m", "fast", "-w", "-t", str(_STOP_SECONDS))
             shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def revive(self) -> bool:
+        """Start a server that died once more, where it listened before. Returns whether this process did it.
+
+        False: it runs again already, started by another process that shares it, or it was let go of meanwhile. Raises
+        `EmbeddedUnavailable` where it cannot be started now, and `OSError`.
+        """
+        with self._alone():
+            if self._users is None or self._running_in() is not None:
+                return False
+            if not (self.data / "PG_VERSION").exists():
+                raise EmbeddedUnavailable(
+                    f"the data of the embedded PostgreSQL is gone from {self.data}",
+                    remedy="put it back, or stop the server and start it again over an empty directory",
+                )
+            _make_sockets(self._sockets, self._account)
+            self._launch()
+            return True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the postmaster lives; cheap, and nothing is asked of it."""
+        try:
+            process = psutil.Process(self.pid)
+            return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.AccessDenied:
+            return True
+        except (OSError, ValueError, psutil.Error):
+            return False
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -165,6 +194,14 @@ class EmbeddedPostgres:
         options = {"listen_addresses": "", "unix_socket_directories": str(self._sockets), **self._options}
         words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
         self._run(*("pg_ctl", "start", "-l", _LOG, "-o", words, "-w", "-t", str(_START_SECONDS)), log=self.data / _LOG)
+
+    def _last_sockets(self) -> Path | None:
+        """Where a server that was killed listened: the processes that share it look for it there, whatever our TMPDIR."""
+        try:
+            path = Path((self.data / "postmaster.pid").read_text().split("\n")[_PID_FILE_SOCKETS])
+            return _make_sockets(path, self._account) if path.is_dir() and path.name.startswith("ingest-") else None
+        except (OSError, IndexError, EmbeddedUnavailable):
+            return None
 
     def _running_in(self) -> Path | None:
         """The socket directory of the server that runs over this data, whoever started it, or None."""
@@ -256,6 +293,11 @@ def _socket_directory(data: Path, account: Account) -> Path:
     # PostgreSQL and connection strings read a comma as the end of a path
     if not account.reaches(path.parent) or not _PLAIN_PATH.fullmatch(str(path)):
         path = Path("/tmp") / name  # noqa: S108  ownership is checked below
+    return _make_sockets(path, account)
+
+
+def _make_sockets(path: Path, account: Account) -> Path:
+    """The directory, made where it is not there. Raises `EmbeddedUnavailable` where somebody else could enter it."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
         account.give(path)

@@ -6,6 +6,7 @@ from ingest_server.model import Refusal
 from ingest_server.postgres.sqlstate import EncodingFault
 
 INVALID = "invalid"
+NULL_REFUSED = "is null, but the column is NOT NULL"
 
 _SENTENCES = {
     "23502": "a value is missing in a column that is NOT NULL",

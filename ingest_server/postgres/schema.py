@@ -1,6 +1,7 @@
 """The schema `ingest`: ledger, crawls and dead letters. Each version is applied once, whoever starts first."""
 
 from collections.abc import Sequence
+from datetime import UTC
 
 from ingest_server.postgres.catalogue import Connection
 from ingest_server.postgres.identifiers import quoted
@@ -83,3 +84,9 @@ async def migrate(connection: Connection) -> None:
             if version > done:
                 await connection.execute(statements)
                 await connection.execute("INSERT INTO ingest.schema_version VALUES ($1, now())", version)
+
+
+async def identity(connection: Connection) -> str:
+    """What tells this database from others, for as long as it lives: it goes along with a dump, a failover or an upgrade."""
+    made = await connection.fetchval("SELECT min(applied_at) FROM ingest.schema_version")
+    return f"{await connection.fetchval('SELECT current_database()')} of {made.astimezone(UTC).isoformat()}"

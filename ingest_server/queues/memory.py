@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from ingest_server.errors import Overloaded
-from ingest_server.model import Ack, Batch
+from ingest_server.model import Ack, Batch, BatchHead
 
 
 class MemoryQueue:
@@ -31,9 +31,26 @@ class MemoryQueue:
         return len(self._kept)
 
     @property
+    def held_bytes(self) -> int:
+        """All of them: there is no other place."""
+        return self.bytes
+
+    @property
+    def full(self) -> str | None:
+        """Why nothing more is taken now, if so."""
+        if self._kept and self.items >= self._max_items:
+            return f"the queue is full: {self.items} items wait"
+        if self._kept and self.bytes >= self._max_bytes:
+            return f"the queue is full: {self.bytes} bytes wait"
+        return None
+
+    @property
     def set_aside_count(self) -> int:
         """Batches that wait for their next try."""
         return len(self._aside)
+
+    async def open(self) -> None:
+        """Nothing was left by anyone."""
 
     async def put(self, batch: Batch) -> None:
         """Keep the batch. Raises `Overloaded` where it is full; an empty queue takes any one batch."""
@@ -42,11 +59,11 @@ class MemoryQueue:
         if self._kept:
             if self.items + batch.total > self._max_items:
                 raise Overloaded(f"the queue holds {self.items} items of at most {self._max_items}")
-            if self.bytes + len(batch.body) > self._max_bytes:
+            if self.bytes + batch.size > self._max_bytes:
                 raise Overloaded(f"the queue holds {self.bytes} bytes of at most {self._max_bytes}")
-        self._kept[batch.owner, batch.id] = batch
+        self._kept[batch.name] = batch
         self.items += batch.total
-        self.bytes += len(batch.body)
+        self.bytes += batch.size
         self._empty.clear()
         self._ready.put_nowait(batch)
 
@@ -59,21 +76,21 @@ class MemoryQueue:
                 return
             yield batch
 
-    def set_aside(self, batch: Batch, seconds: float) -> None:
+    def set_aside(self, batch: BatchHead, seconds: float) -> None:
         """Give the batch back; it becomes ready again after so many seconds."""
-        name = (batch.owner, batch.id)
+        name = batch.name
 
         def ready() -> None:
             del self._aside[name]
-            self._ready.put_nowait(batch)
+            self._ready.put_nowait(self._kept[name])
 
         self._aside[name] = asyncio.get_running_loop().call_later(seconds, ready)
 
-    async def ack(self, batch: Batch) -> None:
+    async def ack(self, batch: BatchHead) -> None:
         """The batch is settled: forget it."""
-        del self._kept[batch.owner, batch.id]
+        del self._kept[batch.name]
         self.items -= batch.total
-        self.bytes -= len(batch.body)
+        self.bytes -= batch.size
         if not self._kept:
             self._empty.set()
 

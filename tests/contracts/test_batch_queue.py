@@ -1,7 +1,8 @@
 """What every `BatchQueue` promises, its words in ingest_server/ports.py."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,14 +11,30 @@ from ingest_server.model import Batch
 from ingest_server.ports import BatchQueue
 from ingest_server.queues.memory import MemoryQueue
 from tests import make
+from tests.journals import journaled, until
 
 SECONDS = 10
-Make = Callable[..., BatchQueue]
+Make = Callable[..., Awaitable[BatchQueue]]
 
 
-@pytest.fixture(params=[MemoryQueue])
-def make_queue(request: pytest.FixtureRequest) -> Make:
-    return lambda max_items=1000, max_bytes=10_000: request.param(max_items=max_items, max_bytes=max_bytes)
+@pytest.fixture(params=["memory", "journaled", "journaled, no body in memory"])
+async def make_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    """Makes queues that hold so many batches of two small items, and are closed at the end."""
+    made: list[BatchQueue] = []
+
+    async def make(room: int = 1000) -> BatchQueue:
+        if request.param == "memory":
+            queue: BatchQueue = MemoryQueue(max_items=2 * room, max_bytes=100_000)
+        else:
+            held = 0 if "no body" in request.param else 10_000
+            queue = journaled(tmp_path, journal_bytes=room * 4200, held_bytes=held)
+        made.append(queue)
+        await queue.open()
+        return queue
+
+    yield make
+    for queue in made:
+        await queue.close()
 
 
 async def take(queue: BatchQueue) -> Batch:
@@ -26,7 +43,7 @@ async def take(queue: BatchQueue) -> Batch:
 
 
 async def test_what_was_put_comes_out_in_order_and_is_counted_until_it_is_acknowledged(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
     batches = [make.batch({"a": number}, {"b": number}) for number in range(3)]
     for batch in batches:
         await queue.put(batch)
@@ -40,7 +57,7 @@ async def test_what_was_put_comes_out_in_order_and_is_counted_until_it_is_acknow
 
 
 async def test_each_batch_goes_to_one_taker(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
     taken: list[Batch] = []
 
     async def taker() -> None:
@@ -59,28 +76,59 @@ async def test_each_batch_goes_to_one_taker(make_queue: Make) -> None:
     assert sorted(batch.id for batch in taken) == sorted(batch.id for batch in batches)
 
 
-@pytest.mark.parametrize("bounds", [{"max_items": 3}, {"max_bytes": 20}])
-async def test_a_full_queue_refuses_and_keeps_nothing_of_what_it_refused(
-    make_queue: Make, bounds: dict[str, int]
-) -> None:
-    queue = make_queue(**bounds)
+async def test_a_full_queue_refuses_and_keeps_nothing_of_what_it_refused(make_queue: Make) -> None:
+    queue = await make_queue(room=1)
+    assert queue.full is None
     await queue.put(make.batch({"a": 1}, {"a": 2}))
+    assert queue.full
     with pytest.raises(Overloaded):
         await queue.put(make.batch({"a": 3}, {"a": 4}))
     assert (queue.batches, queue.items) == (1, 2)
     await queue.ack(await take(queue))
+    assert queue.full is None
     await queue.put(make.batch({"a": 3}, {"a": 4}))
 
 
 async def test_an_empty_queue_takes_any_one_batch(make_queue: Make) -> None:
-    queue = make_queue(max_items=1, max_bytes=1)
+    queue = await make_queue(room=0)
+    assert queue.full is None
     await queue.put(make.batch({"a": 1}, {"a": 2}))
     with pytest.raises(Overloaded):
         await queue.put(make.batch({"a": 3}))
 
 
+async def test_what_is_in_memory_is_counted_apart(make_queue: Make) -> None:
+    queue = await make_queue()
+    assert queue.held_bytes == 0
+    batch = make.batch({"a": 1})
+    await queue.put(batch)
+    assert queue.held_bytes in (0, batch.size)
+    assert (await take(queue)).body == batch.body
+    assert queue.held_bytes == batch.size, "a worker has it"
+    queue.set_aside(batch.head, 0.001)
+    assert (await take(queue)).body == batch.body
+    await queue.ack(batch.head)
+    assert queue.held_bytes == 0
+
+
+async def test_a_taker_has_the_batch_only_after_whoever_put_it_goes_on(make_queue: Make) -> None:
+    queue = await make_queue()
+    order: list[str] = []
+
+    async def taker() -> None:
+        await take(queue)
+        order.append("taken")
+
+    taking = asyncio.create_task(taker())
+    await asyncio.sleep(0)
+    await queue.put(make.batch({"a": 1}))
+    order.append("put")
+    await taking
+    assert order == ["put", "taken"]
+
+
 async def test_a_batch_set_aside_comes_again_and_is_counted_meanwhile(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
     batch = make.batch({"a": 1})
     await queue.put(batch)
     for _ in range(3):
@@ -90,7 +138,7 @@ async def test_a_batch_set_aside_comes_again_and_is_counted_meanwhile(make_queue
 
 
 async def test_a_batch_set_aside_does_not_hold_up_the_others(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
     for number in range(2):
         await queue.put(make.batch({"a": number}))
     queue.set_aside(await take(queue), 3600)
@@ -100,7 +148,7 @@ async def test_a_batch_set_aside_does_not_hold_up_the_others(make_queue: Make) -
 
 
 async def test_draining_waits_for_the_last_acknowledgement(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
     await asyncio.wait_for(queue.drain(), SECONDS)
     await queue.put(make.batch({"a": 1}))
     draining = asyncio.create_task(queue.drain())
@@ -112,7 +160,7 @@ async def test_draining_waits_for_the_last_acknowledgement(make_queue: Make) -> 
 
 
 async def test_closing_ends_every_iteration_and_refuses_what_comes_later(make_queue: Make) -> None:
-    queue = make_queue()
+    queue = await make_queue()
 
     async def taker() -> None:
         async for batch in queue:
@@ -120,7 +168,7 @@ async def test_closing_ends_every_iteration_and_refuses_what_comes_later(make_qu
 
     takers = [asyncio.create_task(taker()) for _ in range(3)]
     await queue.put(make.batch({"a": 1}))
-    await asyncio.sleep(0)
+    await until(lambda: queue.set_aside_count)
     await queue.close()
     async with asyncio.timeout(SECONDS):
         await asyncio.gather(*takers)

@@ -23,7 +23,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue() -> SimpleNamespace:
-    return SimpleNamespace(batches=0, items=0, bytes=0)
+    return SimpleNamespace(batches=0, bytes=0, held_bytes=0, full=None)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def memory() -> SimpleNamespace:
 
 @pytest.fixture
 def admission(queue, rate, memory) -> Admission:
-    return Admission(queue, rate, memory, max_items=10, max_bytes=1000, chance=lambda _low, high: high)
+    return Admission(queue, rate, memory, max_bytes=1000, chance=lambda _low, high: high)
 
 
 def test_the_drain_rate_counts_only_the_time_in_which_somebody_worked(clock: Clock, rate: DrainRate) -> None:
@@ -78,21 +78,17 @@ def test_retry_after_is_what_waits_by_how_fast_it_drains(admission, queue, rate,
 
 def test_chance_spreads_retry_after_over_its_second_half(queue, rate, memory) -> None:
     asked = []
-    admission = Admission(
-        queue, rate, memory, max_items=1, max_bytes=1, chance=lambda *bounds: asked.append(bounds) or 0.5
-    )
+    admission = Admission(queue, rate, memory, max_bytes=1, chance=lambda *bounds: asked.append(bounds) or 0.5)
     assert admission.retry_after() == 3
     assert asked == [(0.5, 1.0)]
 
 
-def test_a_full_queue_and_short_memory_refuse_only_while_something_waits(admission, queue, memory) -> None:
-    for full in ({"items": 10}, {"bytes": 1000}):
-        vars(queue).update({"batches": 1, "items": 0, "bytes": 0, **full})
-        with pytest.raises(Overloaded, match="the queue is full"):
-            admission.enter(None)
-        queue.batches = 0
+def test_a_full_queue_refuses_and_short_memory_only_while_something_waits(admission, queue, memory) -> None:
+    queue.full = "the disk is full"
+    with pytest.raises(Overloaded, match="the disk is full"):
         admission.enter(None)
-    vars(queue).update(batches=1, items=1, bytes=1)
+    assert admission.reason_to_refuse() == "the disk is full"
+    vars(queue).update(full=None, batches=1, bytes=1)
     memory.resident = 101
     with pytest.raises(Overloaded, match="memory is short") as refused:
         admission.enter(None)
@@ -101,8 +97,15 @@ def test_a_full_queue_and_short_memory_refuse_only_while_something_waits(admissi
     admission.enter(None)
 
 
+def test_what_waits_on_disk_takes_no_room_in_memory(admission, queue) -> None:
+    vars(queue).update(batches=1, bytes=10**9, held_bytes=400)
+    admission.enter(600)
+    with pytest.raises(Overloaded, match="no room"):
+        admission.enter(601)
+
+
 def test_bytes_are_accounted_as_they_arrive(admission, queue) -> None:
-    vars(queue).update(batches=1, items=1, bytes=400)
+    vars(queue).update(batches=1, bytes=400, held_bytes=400)
     one, other = admission.enter(None), admission.enter(300)
     one.take(300)
     other.take(300)

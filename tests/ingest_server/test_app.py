@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ingest_server.app import load_models
 from ingest_server.errors import StartRefused
+from ingest_server.models import load_models
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
 from ingest_server.settings import Settings
 from tests.asking import Asker, locked, until_blocked
@@ -60,7 +60,7 @@ async def test_sigterm_settles_what_was_accepted(database: str, sql) -> None:
 
 async def test_a_second_sigterm_stops_at_once_and_names_what_is_not_settled(database: str, sql) -> None:
     await sql.execute("CREATE TABLE things (a int)")
-    with running_server("--database", database, "--workers", "1") as server:
+    with running_server("--database", database, "--journal", "off", "--workers", "1") as server:
         asker = Asker(server.port)
         async with locked(sql, "things"):
             first = asyncio.create_task(asyncio.to_thread(asker.send, "things", {"a": 1}, {"a": 2}, prefer="wait=30"))
@@ -86,7 +86,7 @@ async def test_a_second_sigterm_stops_at_once_and_names_what_is_not_settled(data
 
 async def test_a_drain_timeout_ends_the_waiting(database: str, sql) -> None:
     await sql.execute("CREATE TABLE things (a int)")
-    with running_server("--database", database, "--drain-timeout", "0.2") as server:
+    with running_server("--database", database, "--journal", "off", "--drain-timeout", "0.2") as server:
         async with locked(sql, "things"):
             assert Asker(server.port).send("things", {"a": 1}).status == 202
             code, log = server.terminate()
@@ -126,10 +126,10 @@ def test_batches_wait_while_postgresql_is_away() -> None:
         assert "is back after" in log
 
 
-def test_a_server_that_is_stopped_while_postgresql_is_away_waits_for_it_or_for_a_second_signal() -> None:
+def test_without_a_journal_a_stop_while_postgresql_is_away_waits_for_it_or_for_a_second_signal() -> None:
     with temporary_postgres({"fsync": "off"}) as postgres:
         for patient in (True, False):
-            with running_server("--database", postgres.dsn, "--create-tables") as server:
+            with running_server("--database", postgres.dsn, "--create-tables", "--journal", "off") as server:
                 asker = Asker(server.port)
                 assert asker.send("things", {"a": 0}, prefer="wait=30").status == 200
                 postgres.stop()
@@ -179,6 +179,9 @@ def test_a_start_that_cannot_be_names_the_remedy(database: str, tmp_path: Path) 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"cannot listen on 127.0.0.1:{port}" in refusal("--database", database, "--port", str(port))
+        made = tmp_path / "data"
+        assert f"cannot listen on 127.0.0.1:{port}" in refusal("--data-dir", str(made), "--port", str(port))
+        assert not made.exists(), "the port is looked at before a database is made"
     assert "host 0.0.0.0 is not loopback" in refusal("--host", "0.0.0.0")
     assert "host localhost.evil.example is not loopback" in refusal("--host", "localhost.evil.example")
     assert "no connection string" in refusal("--database", "nonsense")

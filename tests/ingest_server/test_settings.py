@@ -81,8 +81,36 @@ def test_the_file_says_how_a_table_is_written() -> None:
 def test_every_mistake_is_named_at_once() -> None:
     write("nonsense = 1\nport = 70000\n[table.t]\nmode = 'merge'\n")
     text = refusal({"workers": "0", "log_level": "loud"})
-    for name in ("nonsense", "port", "workers", "log_level", "table.t.mode"):
+    for name in ("nonsense", "port = 70000", "--workers 0", "--log-level loud", "table.t.mode = merge"):
         assert name in text
+
+
+def test_a_mistake_names_what_was_written_where_and_what_to_write(monkeypatch) -> None:
+    assert "--port abc: write a whole number" in refusal({"port": "abc"})
+    assert "--port 70000: write a number that is at most 65535" in refusal({"port": "70000"})
+    assert "--log-level loud: write debug, info, warning or error" in refusal({"log_level": "loud"})
+    assert "--journal maybe: write true or false" in refusal({"journal": "maybe"})
+    write('workres = 3\nschema = 4\n[table.t]\nmodes = "append"\n')
+    text = refusal()
+    assert "workres in ingest.toml: there is no such setting, did you mean workers?" in text
+    assert "schema = 4 in ingest.toml: " in text
+    assert "table.t.modes in ingest.toml: there is no such setting, did you mean mode?" in text
+    monkeypatch.setenv("INGEST_PORT", "abc")
+    assert "INGEST_PORT=abc: write a whole number" in refusal()
+    assert "INGEST_PORT" not in refusal({"port": "0"}), "the flag wins"
+
+
+def test_a_variable_that_nobody_reads_is_refused(monkeypatch) -> None:
+    monkeypatch.setenv("INGEST_WORKRES", "3")
+    monkeypatch.setenv("INGEST_CONFIG", "")
+    assert "INGEST_WORKRES: there is no such setting, did you mean INGEST_WORKERS?" in refusal()
+    assert "INGEST_WORKRES" in refusal({"port": "abc"}), "with the other mistakes"
+    monkeypatch.delenv("INGEST_WORKRES")
+    monkeypatch.setenv("INGEST_ZZZ", "")
+    assert "INGEST_ZZZ: there is no such setting:" in refusal()
+    monkeypatch.delenv("INGEST_ZZZ")
+    monkeypatch.setenv("ingest_workers", "3")
+    assert Settings.read({}).workers == 3
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:

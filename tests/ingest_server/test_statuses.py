@@ -49,12 +49,21 @@ async def test_a_batch_goes_from_queued_to_settled_and_wakes_who_waits(statuses:
     assert statuses.recent("other", batch.id) is None
 
 
-async def test_a_batch_that_the_queue_did_not_take_is_forgotten(statuses: Statuses) -> None:
-    batch = make.batch({})
-    statuses.accepted(batch)
-    statuses.withdrawn(batch)
+async def test_a_batch_that_the_disk_lost_is_forgotten_and_who_waits_is_answered(statuses: Statuses) -> None:
+    batch = make.batch({}).head
+    statuses.restored(batch)
+    entry = statuses.waiting("", batch.id)
+    waiter = asyncio.create_task(until_settled(entry, 30))
+    await asyncio.sleep(0)
+    statuses.lost(batch)
+    assert await waiter is None
     assert statuses.waiting("", batch.id) is None
     assert statuses.of_owner("") == []
+
+
+async def test_what_is_accepted_after_the_server_gave_up_keeps_nobody_waiting(statuses: Statuses) -> None:
+    statuses.give_up()
+    assert await until_settled(statuses.accepted(make.batch({}).head), 30) is None
 
 
 async def test_who_waits_is_answered_when_the_server_gives_up(statuses: Statuses) -> None:

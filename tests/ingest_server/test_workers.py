@@ -29,9 +29,8 @@ class World:
         self.workers = Workers(self.queue, delivery, self.statuses, self.telemetry, self.rate, count=count)
 
     async def accept(self, batch):
-        entry = self.statuses.accepted(batch)
         await self.queue.put(batch)
-        return entry
+        return self.statuses.accepted(batch.head)
 
 
 @pytest.fixture

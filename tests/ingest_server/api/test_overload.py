@@ -18,7 +18,7 @@ def is_overload(answer, words: str) -> dict:
 
 async def test_a_full_queue_is_503_before_the_body_is_read(database: str, sql) -> None:
     await sql.execute("CREATE TABLE things (a int)")
-    with running_server("--database", database, "--queue-items", "4") as server:
+    with running_server("--database", database, "--journal", "off", "--queue-items", "4") as server:
         asker = Asker(server.port)
         async with locked(sql, "things"):
             # an empty queue takes any one batch
@@ -40,7 +40,9 @@ async def test_a_full_queue_is_503_before_the_body_is_read(database: str, sql) -
 
 async def test_a_batch_that_the_rest_of_the_queue_cannot_hold_is_503(database: str, sql) -> None:
     await sql.execute("CREATE TABLE things (a text)")
-    with running_server("--database", database, "--queue-items", "4", "--queue-bytes", str(2**20)) as server:
+    with running_server(
+        "--database", database, "--journal", "off", "--queue-items", "4", "--queue-bytes", str(2**20)
+    ) as server:
         asker = Asker(server.port)
         async with locked(sql, "things"):
             assert asker.send("things", {"a": "x"}).status == 202

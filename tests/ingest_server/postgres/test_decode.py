@@ -144,6 +144,21 @@ def test_no_digit_of_a_number_is_lost(number: str) -> None:
     assert row["jsonb"] == f'{{"a":[{number}]}}'
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "enum", "array"])
+def test_null_in_a_column_that_is_not_null_is_said_plainly(kind: str) -> None:
+    more = {"enum": {"labels": ("ok",)}, "array": {"dimensions": 1}}.get(kind, {})
+    needed = column("needed", "text" if kind == "array" else kind, nullable=False, **more)
+    assert why(decode(Decoder(spec(needed)), b'{"needed":null}')) == ("needed", "is null, but the column is NOT NULL")
+
+
+def test_a_column_that_postgresql_makes_is_no_unknown_column() -> None:
+    decoder = Decoder(spec(column("id", "int8", generated=True), column("a", "int4")))
+    assert why(decode(decoder, b'{"id":1,"a":1}')) == (
+        "id",
+        "PostgreSQL makes this column itself (GENERATED): leave it out",
+    )
+
+
 def test_a_short_infinite_number_is_refused() -> None:
     assert why(decode(Decoder(EVERYTHING), b'{"needed":1,"float8":1e999}'))[0] == "float8"
 
@@ -162,7 +177,7 @@ def test_a_short_infinite_number_is_refused() -> None:
         (b"12", None, "is JSON, but not an object"),
         (b'{"needed":1,"text":"\xff"}', None, "is not one JSON object"),
         (b"{}", "needed", "is missing"),
-        (b'{"needed":null}', "needed", "valid integer"),
+        (b'{"needed":null}', "needed", "is null, but the column is NOT NULL"),
         (b'{"needed":"x"}', "needed", "valid integer"),
         (b'{"needed":12.5}', "needed", "valid integer"),
         (b'{"needed":3000000000}', "needed", "less than or equal to 2147483647"),
