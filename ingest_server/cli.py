@@ -9,9 +9,12 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from ingest_server.app import serve
+from ingest_server.audit import audit
+from ingest_server.audit_report import print_report
 from ingest_server.errors import StartRefused
 from ingest_server.psql import run_psql
 from ingest_server.settings import Settings, config_from_environment, environment_name, flag_name, option_name
@@ -115,6 +118,43 @@ def psql(
         typer.echo(f"ingest-server: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(code)
+
+
+@cli.command("audit")
+def _audit(
+    crawl: Annotated[str, typer.Argument(help="the crawl's id, as its summary line names it")],
+    spool: Annotated[
+        list[Path] | None, typer.Option("--spool", help="a directory of spools; default: those of this user's crawls")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="a running server, for what waits in it; default: http://127.0.0.1:8800")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="file with settings; default: ingest.toml")] = None,
+    data_dir: Annotated[str | None, typer.Option("--data-dir", help="the server's data directory")] = None,
+    journal_dir: Annotated[
+        str | None, typer.Option("--journal-dir", help="the server's directory for journals")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="postgresql://… instead of the embedded one")
+    ] = None,
+) -> None:
+    """List what of a crawl is missing, and where it was last seen. Exit code 0: nothing; 1: something; 2: cannot be said."""
+    flags = {"data_dir": data_dir, "journal_dir": journal_dir, "database": database}
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings.read(given, config or config_from_environment())
+        findings = audit(settings, crawl, spools=spool or (), url=url)
+    except StartRefused as error:
+        typer.echo(f"ingest-server: {error}", err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(orjson.dumps(findings.as_json(settings.schema_), option=orjson.OPT_INDENT_2))
+    else:
+        print_report(findings, settings.schema_)
+    if findings.missing is None:
+        raise typer.Exit(2)
+    raise typer.Exit(1 if findings.missing else 0)
 
 
 @cli.command()

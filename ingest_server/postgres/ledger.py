@@ -94,6 +94,26 @@ async def find(one: Connection, owner: str, batch: UUID) -> Settled | None:
     return None if row is None else _settled(row)
 
 
+async def crawl_totals(one: Connection, owner: str, crawl: str, without: Sequence[UUID] = ()) -> CrawlTotals | None:
+    """The crawl's totals but for the batches in `without`, or None for a crawl that sent nothing and was never closed."""
+    row = await one.fetchrow(_CRAWL, owner, crawl, list(without))
+    if row["batches"] == 0 and row["closed_at"] is None:
+        return None
+    return CrawlTotals(
+        batches=row["batches"],
+        inserted=row["inserted"],
+        updated=row["updated"],
+        unchanged=row["unchanged"],
+        failed=row["failed"],
+        items=row["items"],
+        rejected=row["rejected"] or 0,
+        dropped=row["dropped"] or 0,
+        spooled=row["spooled"] or 0,
+        reason=row["reason"],
+        closed_at=row["closed_at"],
+    )
+
+
 class PostgresLedger:
     """`ingest_server.ports.Ledger` over the schema `ingest`, with a pool that the workers do not share."""
 
@@ -116,22 +136,7 @@ class PostgresLedger:
     async def crawl(self, owner: str, crawl: str, without: Sequence[UUID]) -> CrawlTotals | None:
         """The crawl's totals but for the batches in `without`, or None for a crawl that sent nothing and was never closed."""
         async with connection(self._pool) as one:
-            row = await one.fetchrow(_CRAWL, owner, crawl, list(without))
-        if row["batches"] == 0 and row["closed_at"] is None:
-            return None
-        return CrawlTotals(
-            batches=row["batches"],
-            inserted=row["inserted"],
-            updated=row["updated"],
-            unchanged=row["unchanged"],
-            failed=row["failed"],
-            items=row["items"],
-            rejected=row["rejected"] or 0,
-            dropped=row["dropped"] or 0,
-            spooled=row["spooled"] or 0,
-            reason=row["reason"],
-            closed_at=row["closed_at"],
-        )
+            return await crawl_totals(one, owner, crawl, without)
 
     async def close_crawl(self, owner: str, crawl: str, close: CrawlClose) -> None:
         """Keep what the client says about its crawl; the last close wins."""

@@ -54,7 +54,7 @@ def test_flags_become_settings(served: list[Settings], tmp_path) -> None:
 def test_a_mistake_is_one_line_and_exit_code_1(served: list[Settings]) -> None:
     done = run("--workers", "none")
     assert done.exit_code == 1
-    assert done.output.startswith("ingest-server: settings: workers: ")
+    assert done.output.startswith("ingest-server: settings: --workers none: write a whole number")
     assert done.output.count("\n") == 1
     assert served == []
 

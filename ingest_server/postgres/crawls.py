@@ -1,0 +1,71 @@
+"""What the database says of one crawl, asked over a connection of its own: for the audit, beside a running server or without."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from ingest_server.model import CrawlTotals, TableName
+from ingest_server.ports import LetterGroup
+from ingest_server.postgres.ledger import crawl_totals
+from ingest_server.postgres.pool import connection, open_pool
+
+_STATEMENT_SECONDS = 60.0
+
+# Beside the crawl's own batches those of the asked names: a person may have sent one again without naming the crawl.
+_NAMES = """
+SELECT id, total, crawl IS DISTINCT FROM $2 AS is_elsewhere FROM ingest.batches
+WHERE owner = $1 AND (crawl = $2 OR id = ANY($3::uuid[]))
+"""
+
+_LETTERS = """
+SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters
+WHERE owner = $1 AND crawl = $2 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
+"""
+
+_LATEST = """
+SELECT crawl FROM (
+    SELECT crawl, closed_at AS at FROM ingest.crawls WHERE owner = $1
+    UNION ALL (SELECT crawl, completed_at FROM ingest.batches WHERE owner = $1 AND crawl IS NOT NULL
+               ORDER BY completed_at DESC LIMIT 1000)
+) AS seen GROUP BY crawl ORDER BY max(at) DESC LIMIT $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One crawl in the database. `settled` holds the items of every settled batch by its name.
+
+    `elsewhere` counts the items among them that are settled under another crawl's name, or under none.
+    """
+
+    totals: CrawlTotals | None
+    settled: Mapping[UUID, int]
+    elsewhere: int
+    letters: tuple[LetterGroup, ...]
+    latest: tuple[str, ...]
+
+
+async def recorded(dsn: str, owner: str, crawl: str, names: Collection[UUID], *, latest: int = 5) -> Recorded | None:
+    """What the database knows of the crawl and of these batches; None where it has no ledger.
+
+    `latest` names so many crawls, newest first. Raises `Unavailable` or `Misconfigured`.
+    """
+    pool = await open_pool(dsn, size=1, statement_seconds=_STATEMENT_SECONDS)
+    # One moment for all of it: a batch that settles in between must not be counted by one question and not by the next.
+    async with pool, connection(pool) as one, one.transaction(isolation="repeatable_read", readonly=True):
+        if await one.fetchval("SELECT to_regclass('ingest.batches') IS NULL"):
+            return None
+        rows = await one.fetch(_NAMES, owner, crawl, list(names))
+        totals = await crawl_totals(one, owner, crawl)
+        letters = await one.fetch(_LETTERS, owner, crawl)
+        newest = await one.fetch(_LATEST, owner, latest)
+    return Recorded(
+        totals=totals,
+        settled={row["id"]: row["total"] for row in rows},
+        elsewhere=sum(row["total"] for row in rows if row["is_elsewhere"]),
+        letters=tuple(
+            LetterGroup(TableName(row["table_schema"], row["table_name"]), row["code"], row["column"], row["count"])
+            for row in letters
+        ),
+        latest=tuple(row["crawl"] for row in newest),
+    )
