@@ -10,10 +10,15 @@ from ingest_server.model import Batch, BuriedItem, DeadLetter, Refusal, TableNam
 from ingest_server.ports import LetterFilter, LetterGroup
 from ingest_server.postgres.catalogue import Connection
 
-_COLUMNS = (
-    *("owner", "id", "table_schema", "table_name", "batch", "crawl", "index", "code", "column", "message"),
-    *("raw", "attempts", "created_at"),
-)
+# A letter that is there already is the same one: of a delivery that runs elsewhere at this moment, whose ledger row will
+# send us back, or of a batch whose name the ledger has forgotten.
+_INSERT = """
+INSERT INTO ingest.dead_letters (owner, table_schema, table_name, batch, crawl, attempts, created_at,
+                                 id, index, code, "column", message, raw)
+SELECT $1, $2, $3, $4, $5, 1, $6, letters.*
+FROM unnest($7::uuid[], $8::int[], $9::text[], $10::text[], $11::text[], $12::bytea[]) AS letters
+ON CONFLICT (owner, id) DO NOTHING
+"""
 
 _LISTED = """
 SELECT * FROM ingest.dead_letters
@@ -37,21 +42,15 @@ GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
 async def bury(
     one: Connection, batch: Batch, items: Sequence[bytes], refusals: Sequence[Refusal], now: datetime
 ) -> tuple[BuriedItem, ...]:
-    """Write a dead letter for every refusal, in their order."""
+    """Write a dead letter for every refusal that has none; all of them, in their order."""
     buried = tuple(BuriedItem(refusal, _name(batch, refusal), now) for refusal in refusals)
-    await one.copy_records_to_table(
-        "dead_letters",
-        schema_name="ingest",
-        columns=_COLUMNS,
-        records=[
-            (
-                *(batch.owner, letter.dead_letter, batch.table.schema, batch.table.name, batch.id, batch.crawl),
-                *(letter.refusal.index, letter.refusal.code, letter.refusal.column),
-                _storable(letter.refusal.detail or letter.refusal.message),
-                *(items[letter.refusal.index], 1, now),
-            )
-            for letter in buried
-        ],
+    await one.execute(
+        _INSERT,
+        *(batch.owner, batch.table.schema, batch.table.name, batch.id, batch.crawl, now),
+        *([letter.dead_letter for letter in buried], [refusal.index for refusal in refusals]),
+        *([refusal.code for refusal in refusals], [refusal.column for refusal in refusals]),
+        [_storable(refusal.detail or refusal.message) for refusal in refusals],
+        [items[refusal.index] for refusal in refusals],
     )
     return buried
 

@@ -18,10 +18,13 @@ _ACQUIRE_SECONDS = 30.0
 _SILENT_SECONDS = 10.0
 
 # An operator's own limit on the role or database stands where it is tighter. Waiting for a lock ends first, so that it is
-# not taken for a slow statement and halved.
+# not taken for a slow statement and halved. A server that lost its network or its power says nothing: PostgreSQL ends what
+# it left open, or its batches, sent again to another server, would meet its locks for two hours.
 _LIMITS = """
-SELECT set_config(name, least(nullif(setting::bigint, 0), CASE name WHEN 'lock_timeout' THEN $1 / 2 ELSE $1 END)::text, false)
-FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout')
+SELECT set_config(name, least(nullif(setting::bigint, 0), wanted)::text, false)
+FROM pg_settings JOIN (VALUES ('statement_timeout', $1::bigint), ('lock_timeout', $1 / 2),
+    ('idle_in_transaction_session_timeout', $2::bigint), ('tcp_keepalives_idle', 60), ('tcp_keepalives_interval', 10),
+    ('tcp_keepalives_count', 3)) AS limits (name, wanted) USING (name)
 """
 
 
@@ -50,7 +53,8 @@ async def open_pool(dsn: str, *, size: int, statement_seconds: float) -> "asyncp
     """A pool that connects when it is asked to, so that it can be made while PostgreSQL is away."""
 
     async def limit(one: asyncpg.Connection) -> None:
-        await one.execute(_LIMITS, max(2, int(statement_seconds * 1000)))
+        statement, silent = int(statement_seconds * 1000), int((statement_seconds + _SILENT_SECONDS) * 1000)
+        await one.execute(_LIMITS, max(2, statement), silent)
 
     return await asyncpg.create_pool(
         dsn,

@@ -150,6 +150,40 @@ async def test_a_name_that_is_used_for_other_items_buries_them_once(store: Store
     assert await sql.fetchval("SELECT count(*) FROM ingest.dead_letters") == 2
 
 
+async def test_two_sinks_that_bury_the_same_items_at_the_same_moment(
+    database: str, store: Store, sql: asyncpg.Connection
+) -> None:
+    """Neither error of the letters' key leaves the sink: whoever comes second is sent back by the ledger."""
+    await sql.execute("CREATE TABLE things (id int, v text CHECK (v <> 'bad'))")
+    one = some({"id": 50, "v": "bad"})
+    async with store_over(database) as other:
+        gate = await asyncpg.connect(database)
+        transaction = gate.transaction()
+        await transaction.start()
+        await gate.execute("LOCK TABLE ingest.dead_letters IN SHARE MODE")
+        both = [asyncio.ensure_future(sink.write(one)) for sink in (store, other)]
+        await waits_for_lock(sql, 2)
+        await transaction.rollback()
+        await gate.close()
+        settled = await asyncio.gather(*both)
+    assert counts(settled[0]) == counts(settled[1]) == (50, 0, 0, 1)
+    await settled_once(sql, one)
+
+
+async def test_letters_that_outlived_their_name_in_the_ledger_stay_as_they_are(
+    store: Store, sql: asyncpg.Connection
+) -> None:
+    await sql.execute("CREATE TABLE things (id int PRIMARY KEY, v text CHECK (v <> 'bad'))")
+    one = some({"id": 50, "v": "bad"}, b"broken")
+    first = await store.write(one)
+    letters = await sql.fetch("SELECT * FROM ingest.dead_letters ORDER BY id")
+    await sql.execute("TRUNCATE ingest.batches, things")
+    again = await store.write(one)
+    assert counts(again) == counts(first) == (50, 0, 0, 2)
+    assert [buried.dead_letter for buried in again.errors] == [buried.dead_letter for buried in first.errors]
+    assert await sql.fetch("SELECT * FROM ingest.dead_letters ORDER BY id") == letters
+
+
 async def test_owners_may_use_one_name_each(store: Store, sql: asyncpg.Connection) -> None:
     await sql.execute("CREATE TABLE things (id int PRIMARY KEY)")
     one = batch({"id": 1}, owner="a")

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from ingest_server.errors import Contended, Misconfigured, Unavailable
+from ingest_server.postgres import pool
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
 from ingest_server.postgres.pool import connection
 from ingest_server.postgres.schema import migrate
@@ -167,6 +168,19 @@ async def test_a_lock_that_is_held_is_waited_for_and_then_given_back(database: s
             with pytest.raises(Contended, match="55P03"):
                 await store.write(one)
         assert counts(await store.write(one)) == (1, 0, 1, 0)
+
+
+async def test_a_transaction_that_fell_silent_does_not_hold_its_batch_for_ever(
+    database: str, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a server leaves it that lost its network in the middle: PostgreSQL never hears that it is gone."""
+    monkeypatch.setattr(pool, "_SILENT_SECONDS", 0.1)
+    await sql.execute("CREATE TABLE things (id int PRIMARY KEY)")
+    one = batch({"id": 1})
+    async with store_over(database, statement_seconds=0.4) as silent, store_over(database) as other:
+        gone = await silent.pool.acquire()
+        await gone.execute("BEGIN; INSERT INTO things VALUES (1)")
+        assert counts(await other.write(one)) == (1, 0, 0, 0)
 
 
 async def test_the_loser_of_a_deadlock_comes_again(database: str, sql: asyncpg.Connection) -> None:
