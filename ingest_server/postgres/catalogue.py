@@ -144,6 +144,11 @@ def _configured(spec: TableSpec, options: TableOptions) -> TableSpec:
             raise Misconfigured(f'table {shown}: newest_by names "{options.newest_by}", which is no column of it')
         if mode is not Mode.UPSERT:
             raise Misconfigured(f'table {shown}: newest_by is for mode "upsert", and the mode is "{mode}"')
+        if newest_by.generated:
+            raise Misconfigured(
+                f'table {shown}: newest_by names "{newest_by.name}", which PostgreSQL makes itself (GENERATED): '
+                "name a column that items bring"
+            )
         if newest_by.kind in WITHOUT_ORDER:
             raise Misconfigured(f"table {shown}: newest_by names a column of type {newest_by.type}, which has no order")
     if options.catch_all is not None and not _is_jsonb(columns.get(options.catch_all)):

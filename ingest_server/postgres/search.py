@@ -34,6 +34,7 @@ async def write_what_can_be(
                 counts += found
                 refusals |= more
         if staged:
+            refusals |= await _fill(one, writer, staged, tries)
             already = len(refusals.keys() & {index for rows in staged for index in rows.indexes})
             found, more = await _merge(one, writer, staged, tries)
             refusals |= more
@@ -58,6 +59,19 @@ async def _stage(one: Connection, writer: Writer, rows: Rows, tries: Attempts) -
         await writer.stage(one, rows, start, stop)
 
     return await _isolated(rows.indexes, write, tries, writer.copied(rows))
+
+
+async def _fill(one: Connection, writer: Writer, groups: Sequence[Rows], tries: Attempts) -> dict[int, Refusal]:
+    undated = writer.undated(groups)
+
+    async def write(start: int, stop: int) -> None:
+        await writer.fill(one, undated[start:stop])
+
+    refusals = await _isolated(undated, write, tries, None)
+    if refusals:
+        await writer.unstage(one, list(refusals))
+        await tries.keep()
+    return refusals
 
 
 async def _merge(

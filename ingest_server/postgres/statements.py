@@ -12,6 +12,14 @@ from ingest_server.postgres.types import COMPARED_AS_TEXT
 POSITION = "_ingest_position"
 _KEPT = frozenset({Mode.UPSERT, Mode.IGNORE})
 
+# Asked under the lock of each batch that needs it: SHAPE tells whether a column has a default, not which.
+DEFAULT = """
+SELECT CASE WHEN a.attidentity <> '' THEN format('nextval(%L)', pg_get_serial_sequence(a.attrelid::regclass::text, a.attname))
+            ELSE pg_get_expr(d.adbin, d.adrelid) END
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 AND a.attname = $2
+"""
+
 
 class Statements:
     """Every statement that the writer of this table says."""
@@ -43,12 +51,28 @@ class Statements:
             else ""
         )
 
+    def fill(self, default: str) -> str:
+        """The newest_by column's default into it, for the items at $1: one evaluation each, in their order.
+
+        Not as a default of the staging table: then the table's own sequence could not be dropped while we are connected.
+        """
+        assert self._spec.newest_by is not None
+        return (
+            f"UPDATE {self._staged} AS staged SET {quoted(self._spec.newest_by)} = made.value "
+            f"FROM (SELECT item, ({default}) AS value FROM unnest($1::int[]) AS item) AS made "
+            f"WHERE staged.{POSITION} = made.item"
+        )
+
     def merge(self, columns: tuple[str, ...], *, chosen: bool, has_old: bool) -> str:
         """Staged rows into the table. `chosen`: those whose positions are $1; else of each key the one that wins.
+
+        The newest_by column goes with every row: its value decided, so that the row that stays must show it.
 
         Returns a row for each one that was inserted (true) or updated (false). `has_old`: from PostgreSQL 18 on RETURNING
         knows the old row; before, a row that was not there has no xmax.
         """
+        if self._spec.newest_by is not None and self._spec.newest_by not in columns:
+            columns = (*columns, self._spec.newest_by)
         statement = self._merges.get((columns, chosen, has_old))
         if statement is None:
             statement = self._compose(columns, chosen=chosen, has_old=has_old)

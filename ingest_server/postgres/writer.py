@@ -9,7 +9,7 @@ from ingest_server.model import Mode, TableSpec
 from ingest_server.postgres.catalogue import Connection
 from ingest_server.postgres.rows import Row, Rows
 from ingest_server.postgres.sqlstate import EncodingFault
-from ingest_server.postgres.statements import POSITION, Statements
+from ingest_server.postgres.statements import DEFAULT, POSITION, Statements
 
 # What asyncpg's encoders raise for a value that its column cannot hold: whatever the value's missing method or bound does.
 _ENCODING = (TypeError, ValueError, ArithmeticError, AttributeError, LookupError)
@@ -38,6 +38,7 @@ class Writer:
     def __init__(self, spec: TableSpec) -> None:
         self._spec = spec
         self._statements = Statements(spec)
+        self._is_dated_by_default = any(column.name == spec.newest_by and column.has_default for column in spec.columns)
 
     @property
     def prelude(self) -> str:
@@ -61,6 +62,7 @@ class Writer:
         await self.make_staging(one)
         for rows in staged:
             await self.stage(one, rows, 0, len(rows.values))
+        await self.fill(one, self.undated(staged))
         if len(staged) == 1:
             written = await self.merge(one, staged[0].columns)
         else:
@@ -103,6 +105,20 @@ class Writer:
         await _copy(
             one, self._statements.staging, "pg_temp", columns, rows.values[start:stop], rows.indexes[start:stop]
         )
+
+    def undated(self, groups: Sequence[Rows]) -> list[int]:
+        """The items that leave out the newest_by column and so take its default, in order."""
+        if not self._is_dated_by_default:
+            return []
+        return sorted(index for rows in groups if self._spec.newest_by not in rows.columns for index in rows.indexes)
+
+    async def fill(self, one: Connection, indexes: Sequence[int]) -> None:
+        """Give these staged items the newest_by column's default, before winners are chosen by it."""
+        if not indexes:
+            return
+        default = await one.fetchval(DEFAULT, self._spec.oid, self._spec.newest_by)
+        if default is not None:  # a domain's own default was taken by COPY
+            await one.execute(self._statements.fill(default), indexes)
 
     async def winners(self, one: Connection) -> list[int]:
         """Of each key that is staged, the index of the item that must win."""
