@@ -28,6 +28,8 @@ from scrapy_batching.batcher import Batch
 from scrapy_batching.compression import choose, compress
 
 _MOST_WAIT = 30.0
+_LEAST_SHARE = 0.1
+"""Of a pause that is cut short by the news that the server is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +94,24 @@ class Client:
         # Whole seconds: a fraction is no preference of the contract's, and would be ignored.
         self._wait = f"wait={int(min(_MOST_WAIT, way.timeout / 2))}"
         self._session: aiohttp.ClientSession | None = None
+        self._news: asyncio.Future[None] | None = None
 
-    async def deliver(self, batch: Batch) -> Outcome:
+    async def deliver(
+        self, batch: Batch, *, was_tried: bool = False, waits: Callable[[], Awaitable[None]] | None = None
+    ) -> Outcome:
         """Sends the batch under its name until the server has it for good, or says that it will not have it.
 
-        Retries for ever: whoever has a deadline cancels it.
+        `was_tried`: an earlier crawl, or an earlier call, may have sent it. `waits` is awaited once, when the first try has
+        failed. Retries for ever: whoever has a deadline cancels it. Raises OSError if the batch's file cannot be read.
         """
         body = compress(batch.body(), self._coding)
         tries = 0
         while True:
             verdict = await self._send(batch, body)
+            if not isinstance(verdict, TryAgain):
+                self._spread_news()
             outcome = await self._follow(batch, verdict) if isinstance(verdict, InMemory) else verdict
-            if isinstance(outcome, TooLarge) and tries:
+            if isinstance(outcome, TooLarge) and (tries or was_tried):
                 # An earlier try may have been stored though its answer was lost. The halves of a split have names that
                 # the ledger does not know: they would be stored once more.
                 known = await self._follow(batch, InMemory(0.0))
@@ -112,15 +120,20 @@ class Client:
                 self._observer.available()
                 return outcome
             tries += 1
+            if tries == 1 and waits is not None:
+                await waits()
             await self._wait_out(outcome, tries)
 
-    async def close_crawl(self, totals: Mapping[str, Any], give_up_at: float) -> dict[str, Any] | None:
+    async def close_crawl(
+        self, totals: Mapping[str, Any], give_up_at: float, *, wait: int = 30
+    ) -> dict[str, Any] | None:
         """Tells the server what the crawl sent. Gives the crawl as the server sees it, None if it did not say in time.
 
-        There is always one try, and none begins after `give_up_at` (of the clock).
+        The server may wait `wait` seconds for what is pending. There is always one try, and none begins after `give_up_at`
+        (of the clock).
         """
         address = self._way.address(f"/v1/crawls/{quote(self._way.crawl, safe='')}/close")
-        headers = {"Content-Type": "application/json", "Prefer": self._wait}
+        headers = {"Content-Type": "application/json", "Prefer": f"wait={min(wait, int(self._way.timeout / 2))}"}
         tries = 0
         while True:
             answer = await self._ask("POST", address, headers, orjson.dumps(dict(totals)))
@@ -139,6 +152,11 @@ class Client:
                 return None
             await self._pause(seconds)
 
+    async def crawl(self) -> dict[str, Any] | None:
+        """The crawl as the server sees it; None if it did not say. One try."""
+        answer = await self._ask("GET", self._way.address(f"/v1/crawls/{quote(self._way.crawl, safe='')}"), {}, None)
+        return object_in(answer) if isinstance(answer, Answer) and answer.status == 200 else None
+
     async def close(self) -> None:
         """Closes the connections. What is sent after that opens new ones."""
         session, self._session = self._session, None
@@ -150,7 +168,6 @@ class Client:
             "Content-Type": "application/x-ndjson",
             "Idempotency-Key": str(batch.id),
             "Ingest-Crawl": self._way.crawl,
-            "Prefer": self._wait,
         }
         if self._coding != "identity":
             headers["Content-Encoding"] = self._coding
@@ -211,7 +228,30 @@ class Client:
 
     async def _wait_out(self, verdict: TryAgain, tries: int) -> None:
         self._observer.unavailable(verdict.reason)
-        await self._pause(self._seconds(verdict, tries))
+        seconds = self._seconds(verdict, tries)
+        again_at = self._clock() + max(verdict.retry_after, seconds * _LEAST_SHARE)
+        if await self._is_cut_short(seconds):
+            # Never at once, or a server that takes one table and not another would be asked without a pause.
+            left = again_at - self._clock()
+            if left > 0:
+                await self._pause(left)
+
+    async def _is_cut_short(self, seconds: float) -> bool:
+        """Pauses; True if meanwhile the server took something from another sender."""
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        news, pause = self._news, asyncio.ensure_future(self._pause(seconds))
+        try:
+            await asyncio.wait({news, pause}, return_when=asyncio.FIRST_COMPLETED)
+            return not pause.done()
+        finally:
+            pause.cancel()
+
+    def _spread_news(self) -> None:
+        """Wakes whoever pauses: the server takes something."""
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
 
     def _seconds(self, verdict: TryAgain, tries: int) -> float:
         way = self._way

@@ -1,32 +1,36 @@
 """The item pipeline: takes each item once, and sees to it at the end that every item is somewhere.
 
-Nothing is opened before the first item: no connection, no task, no file.
+Nothing is opened before the first item: no connection, no task, no file; only whether the spool can be written is tried.
 """
 
 import asyncio
 import atexit
 import os
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
-from scrapy.utils.asyncio import is_asyncio_available
 
 from scrapy_batching.batcher import Batch, Cause, OpenBatches
 from scrapy_batching.client import Client, Way
+from scrapy_batching.closing import until_both_agree
 from scrapy_batching.delivery import Delivery
 from scrapy_batching.encode import Encoder
-from scrapy_batching.errors import AsyncioMissing, ItemNotEncodable
+from scrapy_batching.errors import ItemNotEncodable
+from scrapy_batching.full import REASON, Full
+from scrapy_batching.leftover_telemetry import LeftoverTelemetry
+from scrapy_batching.leftovers import Leftovers
 from scrapy_batching.names import crawl_name, quote_part, snake_case
-from scrapy_batching.settings import Settings, read_settings, spool_directory
-from scrapy_batching.spool import Spool
+from scrapy_batching.settings import MEMORY_WATER, Settings, high_water, read_settings, require_asyncio, spool_directory
+from scrapy_batching.spool import Spool, require_writable
 from scrapy_batching.telemetry import Telemetry
 from scrapy_batching.water import Water
 
-_LEAST_CLOSE_SECONDS = 5.0
-"""For the one try to close the crawl on the server, where delivering has used up all the time."""
+LOW_WATER = 0.9
+"""With the spool, as a share of high water: half of it may be hours away. In memory it is the half."""
 
 
 class BatchingPipeline:
@@ -43,15 +47,21 @@ class BatchingPipeline:
         spider: str,
         delivery: Delivery,
         client: Client,
+        spool: Spool,
         telemetry: Telemetry,
         water: Water,
         crawl: str,
+        leftovers: Leftovers,
+        full: Full,
     ) -> None:
         self.crawl = crawl
         self._settings = settings
         self._spider = spider
         self._delivery = delivery
         self._client = client
+        self._spool = spool
+        self._leftovers = leftovers
+        self._full = full
         self._telemetry = telemetry
         self._water = water
         self._encode = Encoder()
@@ -61,7 +71,11 @@ class BatchingPipeline:
             most_bytes=settings.batch_bytes,
             most_age=settings.batch_age,
             clock=time.monotonic,
+            place=spool.place,
+            spare=spool.spare,
         )
+        self._drops = settings.when_full == "drop"
+        self._sending_leftovers: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drain: asyncio.Task[None] | None = None
         self._farewell: asyncio.Task[None] | None = None
@@ -75,7 +89,7 @@ class BatchingPipeline:
         settings = read_settings(crawler.settings)
         if not settings.enabled:
             raise NotConfigured
-        _require_asyncio()
+        require_asyncio()
         name = str(crawler.spidercls.name if crawler.spider is None else crawler.spider.name)
         crawl = settings.crawl_id or crawl_name(name)
         way = Way(
@@ -89,19 +103,54 @@ class BatchingPipeline:
             retry_max=settings.retry_max,
         )
         telemetry = Telemetry(crawler.stats, spider=crawler.spider)
+        water = Water.of(crawler)
+        water.limit(*high_water(settings), low=LOW_WATER if settings.spool else 0.5, holds=settings.when_full != "drop")
+        water.limit_memory(*MEMORY_WATER)
+        directory = spool_directory(settings, crawler.settings)
+        require_writable(directory)
         spool = Spool(
-            spool_directory(settings, crawler.settings),
+            directory,
             crawl=crawl,
+            spider=name,
+            observer=telemetry,
+            is_writing=settings.spool,
+            in_memory=water.rise_in_memory,
             token_variable="BATCHING_TOKEN" if settings.token else None,
         )
-        water = Water.of(crawler)
-        water.limit(settings.high_water_items, settings.high_water_bytes)
         client = Client(way, telemetry)
+
+        def released(batch: Batch) -> None:
+            water.fall(len(batch), batch.size, in_memory=settings.spool and batch.part is None)
+
+        def parked(batch: Batch) -> None:
+            full.parked(len(batch), batch.size, in_memory=settings.spool and batch.part is None)
+
+        async def stop() -> None:
+            if crawler.engine is not None:
+                await crawler.engine.close_spider_async(reason=REASON)
+
+        full = Full(water, telemetry, then=settings.when_full, stop=stop)
+
         delivery = Delivery(
-            client, spool, telemetry, senders=settings.concurrency, address=way.batches, released=water.fall
+            client,
+            spool,
+            telemetry,
+            senders=settings.concurrency,
+            address=way.batches,
+            released=released,
+            parked=parked,
         )
         pipeline = cls(
-            settings, spider=name, delivery=delivery, client=client, telemetry=telemetry, water=water, crawl=crawl
+            settings,
+            spider=name,
+            delivery=delivery,
+            client=client,
+            spool=spool,
+            telemetry=telemetry,
+            water=water,
+            crawl=crawl,
+            leftovers=Leftovers(directory, way, LeftoverTelemetry(crawler.stats, spider=crawler.spider)),
+            full=full,
         )
         # Held weakly there; the engine holds every pipeline until it is gone itself.
         crawler.signals.connect(pipeline.spider_idle, signals.spider_idle)
@@ -110,13 +159,22 @@ class BatchingPipeline:
         return pipeline
 
     def process_item(self, item: Any) -> Any:
-        """Takes the item as it is now, and returns the same object. Never raises and never waits."""
+        """Takes the item as it is now, and returns the same object. Never raises and never waits.
+
+        When it returns the item is on disk, or counted as rejected or dropped.
+        """
         self._telemetry.enqueued += 1
+        if self._drops and self._water.is_full:
+            self._begin()
+            self._telemetry.dropped()
+            self._spool.count({"dropped": 1})
+            return item
         try:
             line, is_altered = self._encode(item)
         except ItemNotEncodable as error:
             self._begin()
             self._telemetry.rejected(error)
+            self._spool.count({"rejected": 1})
             return item
         if is_altered:
             self._telemetry.altered(type(item).__qualname__)
@@ -124,9 +182,10 @@ class BatchingPipeline:
             table = self._tables[type(item)]
         except KeyError:
             table = self._tables[type(item)] = self._table_of(item)
-        # Each line has its LF in the body.
-        self._water.rise(len(line) + 1)
         closed = self._open.add(table, line)
+        # Each line has its LF in the body.
+        if self._water.rise(len(line) + 1):
+            self._full.rose()
         if closed:
             self._put(closed)
         if self._timer is None:
@@ -156,16 +215,22 @@ class BatchingPipeline:
             self._is_begun = True
             self._farewell = None
             atexit.register(self._at_exit)
+            if self._sending_leftovers is None:
+                self._sending_leftovers = asyncio.create_task(self._leftovers.send(), name="scrapy_batching leftovers")
 
     def _table_of(self, item: Any) -> str:
         return quote_part(self._spider if isinstance(item, dict) else snake_case(type(item).__name__))
 
     def _put(self, closed: tuple[Batch, ...]) -> None:
         for batch in closed:
-            self._telemetry.closed(batch)
+            self._count(batch)
             self._delivery.put(batch)
         if closed:
             self._publish()
+
+    def _count(self, batch: Batch) -> None:
+        self._telemetry.closed(batch)
+        self._spool.count({"batch": str(batch.id), "table": batch.table, "items": len(batch)})
 
     def _publish(self) -> None:
         self._telemetry.publish(self._water.waited_seconds)
@@ -190,7 +255,7 @@ class BatchingPipeline:
         """Waits for the one task that delivers what is left; who waits may be cancelled, the task is not."""
         if not self._is_begun:
             return
-        if self._drain is None or (self._drain.done() and self._water.items):
+        if self._drain is None or (self._drain.done() and self._water.moving):
             self._drain = asyncio.create_task(self._drain_all(), name="scrapy_batching drain")
         await asyncio.shield(self._drain)
 
@@ -198,7 +263,18 @@ class BatchingPipeline:
         self._give_up_at = time.monotonic() + self._settings.close_timeout
         self._flush("close")
         await self._delivery.finish(self._settings.close_timeout)
+        await self._finish_leftovers()
         self._publish()
+
+    async def _finish_leftovers(self) -> None:
+        """What earlier crawls left has the rest of the time; what is not delivered by then stays where it is."""
+        if self._sending_leftovers is not None:
+            left = self._give_up_at - time.monotonic()
+            await asyncio.wait({self._sending_leftovers}, timeout=max(left, 0))
+            self._sending_leftovers.cancel()
+            (error,) = await asyncio.gather(self._sending_leftovers, return_exceptions=True)
+            if isinstance(error, Exception):
+                self._telemetry.defect("sending what earlier crawls left", error)
 
     async def _ended(self, reason: str) -> None:
         await self._drained()
@@ -207,20 +283,28 @@ class BatchingPipeline:
             self._publish()
             return
         if self._farewell is None:
-            self._farewell = asyncio.create_task(self._take_leave(reason), name="scrapy_batching farewell")
+            self._farewell = asyncio.create_task(self._leave(reason), name="scrapy_batching farewell")
         await asyncio.shield(self._farewell)
 
-    async def _take_leave(self, reason: str) -> None:
-        """Closes the crawl on the server, says how it went, and lets go of everything that was opened."""
-        left = max(self._give_up_at - time.monotonic(), _LEAST_CLOSE_SECONDS)
+    async def _leave(self, reason: str) -> None:
+        is_told = await self._take_leave(reason)
+        self._spool.end({**self._telemetry.totals, "reason": reason}, is_told=is_told)
+
+    async def _take_leave(self, reason: str) -> bool:
+        """Closes the crawl on the server, says how it went, and lets go of everything that was opened.
+
+        Whether the server has the totals.
+        """
         totals = {**self._telemetry.totals, "reason": reason}
+
+        async def close(wait: int, give_up_at: float) -> Mapping[str, Any] | None:
+            return await self._client.close_crawl(totals, give_up_at, wait=wait)
+
+        server: Mapping[str, int] = {}
         try:
-            server = await asyncio.wait_for(self._client.close_crawl(totals, self._give_up_at), left)
-        except TimeoutError:
-            server = None
+            server = await until_both_agree(close, left=self._give_up_at - time.monotonic())
         except Exception as error:
             self._telemetry.defect("closing the crawl on the server", error)
-            server = None
         self._publish()
         self._telemetry.summary(self.crawl, reason, server)
         if self._timer is not None:
@@ -230,23 +314,16 @@ class BatchingPipeline:
         await self._client.close()
         self._is_begun = False
         atexit.unregister(self._at_exit)
+        return bool(server)
 
     def _at_exit(self) -> None:
         """The last resort of a crawl that was ended by force: the loop is gone, the disk is not."""
         if os.getpid() != self._pid:
             return
         for batch in self._open.close_all("close"):
-            self._telemetry.closed(batch)
+            self._count(batch)
             self._delivery.hold(batch)
         self._delivery.spool_rest("the crawl was ended by force")
         self._publish()
-        self._telemetry.summary(self.crawl, "forced", None)
-
-
-def _require_asyncio() -> None:
-    try:
-        is_available = is_asyncio_available()
-    except RuntimeError as error:  # neither a loop nor a reactor
-        raise AsyncioMissing from error
-    if not is_available:
-        raise AsyncioMissing
+        self._telemetry.summary(self.crawl, "forced", {})
+        self._spool.end({**self._telemetry.totals, "reason": "forced"}, is_told=False)

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import platformdirs
 from scrapy.settings import BaseSettings
+from scrapy.utils.asyncio import is_asyncio_available
 
 from scrapy_batching.compression import COMPRESSIONS, has_zstd
-from scrapy_batching.errors import Mistake, SettingsRefused
+from scrapy_batching.errors import AsyncioMissing, Mistake, SettingsRefused
 from scrapy_batching.names import VISIBLE_ASCII
 
 PREFIX = "BATCHING_"
@@ -26,6 +27,11 @@ class Option:
     default: Any
     unit: str
     why: str
+
+
+SPOOL_WATER = (10_000_000, 4_000_000_000)
+MEMORY_WATER = (10_000, 64_000_000)
+WHEN_FULL = ("block", "stop", "drop")
 
 
 def _option(default: Any, *, unit: str = "", least: float | None = None, why: str, hidden: bool = False) -> Any:
@@ -52,17 +58,20 @@ class Settings:
         600.0, unit="seconds", least=0, why="how long a closing crawl keeps trying before the rest goes to the spool"
     )
     compression: str = _option("auto", why="`auto`: off on loopback, zstd elsewhere")
-    high_water_items: int = _option(
-        10_000,
-        unit="items",
-        least=1,
-        why="more than so many waiting items hold the spider, until half of them are gone",
-    )
-    high_water_bytes: int = _option(
-        64_000_000, unit="bytes", least=1, why="more than so many waiting bytes hold the spider, until half are gone"
+    spool: bool = _option(
+        True, why="each item is on disk when the pipeline has taken it; off: items wait in memory until the crawl's end"
     )
     spool_dir: str = _option(
-        "", why="what could not be delivered; empty: `JOBDIR/batching`, else the user's state directory"
+        "", why="where items wait; empty: `JOBDIR/batching`, else the user's state directory, by project"
+    )
+    high_water_items: int = _option(
+        0, unit="items", least=0, why="more than so many waiting items hold the spider; 0: 10,000,000, in memory 10,000"
+    )
+    high_water_bytes: int = _option(
+        0, unit="bytes", least=0, why="more than so many waiting bytes hold the spider; 0: 4 GB, in memory 64 MB"
+    )
+    when_full: str = _option(
+        "block", why="at high water: `block` the spider, `stop` the crawl, or `drop` further items"
     )
     crawl_id: str = _option("", why="the crawl's id on the server; empty: the spider's name and a UUIDv7")
 
@@ -108,6 +117,15 @@ def read_settings(settings: BaseSettings) -> Settings:
     return options
 
 
+def high_water(options: Settings) -> tuple[int, int]:
+    """How many items and bytes may wait, where 0 means what suits the place where they wait."""
+    items, size = SPOOL_WATER if options.spool else MEMORY_WATER
+    return (
+        options.high_water_items or max(items, 2 * options.batch_items),
+        options.high_water_bytes or max(size, 2 * options.batch_bytes),
+    )
+
+
 def spool_directory(options: Settings, settings: BaseSettings) -> Path:
     """Where the spool lies; nothing is made by asking."""
     if options.spool_dir:
@@ -116,6 +134,16 @@ def spool_directory(options: Settings, settings: BaseSettings) -> Path:
     if jobdir:
         return Path(jobdir) / "batching"
     return platformdirs.user_state_path("scrapy-batching") / str(settings.get("BOT_NAME") or "scrapybot")
+
+
+def require_asyncio() -> None:
+    """Raises AsyncioMissing where Scrapy runs without asyncio."""
+    try:
+        is_available = is_asyncio_available()
+    except RuntimeError as error:  # neither a loop nor a reactor
+        raise AsyncioMissing from error
+    if not is_available:
+        raise AsyncioMissing
 
 
 def _unknown(settings: BaseSettings) -> list[Mistake]:
@@ -158,6 +186,8 @@ def _checked(options: Settings, known: set[str]) -> list[Mistake]:
     if options.token and not VISIBLE_ASCII.fullmatch(options.token):
         remedy = "write the token alone: 1 to 255 visible ASCII characters, no spaces, no `Bearer`"
         mistakes.append(Mistake("BATCHING_TOKEN", "(not shown)", remedy))
+    if options.when_full not in WHEN_FULL:
+        mistakes.append(Mistake("BATCHING_WHEN_FULL", repr(options.when_full), "write block, stop or drop"))
     if not known & {"BATCHING_HIGH_WATER_ITEMS", "BATCHING_BATCH_ITEMS"}:
         mistakes += _water("ITEMS", options.high_water_items, options.batch_items)
     if not known & {"BATCHING_HIGH_WATER_BYTES", "BATCHING_BATCH_BYTES"}:
@@ -167,9 +197,9 @@ def _checked(options: Settings, known: set[str]) -> list[Mistake]:
 
 def _water(what: str, high: int, batch: int) -> list[Mistake]:
     # Held at less than two batches, the spider would stop and go with every batch, or wait for a batch's age.
-    if high >= 2 * batch:
+    if high == 0 or high >= 2 * batch:
         return []
-    remedy = f"write at least twice BATCHING_BATCH_{what} ({2 * batch})"
+    remedy = f"write at least twice BATCHING_BATCH_{what} ({2 * batch}), or 0"
     return [Mistake(f"BATCHING_HIGH_WATER_{what}", repr(high), remedy)]
 
 

@@ -4,22 +4,24 @@ The counts are ours; the stats collector is only written to, because a collector
 """
 
 import logging
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from scrapy_batching.answers import Delivered, Problem
 from scrapy_batching.batcher import CAUSES, Batch
+from scrapy_batching.closing import FIGURES, MISMATCH, mismatch
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
-from scrapy_batching.spool import Kind, Spooled
+from scrapy_batching.refusals import Spooled
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "batching/"
 _ITEMS = ("enqueued", "delivered", "rejected", "spooled", "dropped", "altered")
 _BATCHES = ("closed", "sent", "delivered", "split", "refused", "spooled")
-_SERVER = ("inserted", "updated", "unchanged", "failed", "pending", "expected", "missing")
 
 
 class Stats(Protocol):
@@ -38,7 +40,12 @@ class Telemetry:
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._away_since: float | None = None
+        self._away_because = ""
+        self._is_disk_bad = False
+        self._over = 0
+        self._tell_at = 1
         self._told: set[object] = set()
+        self._not_encodable = 0
         self.enqueued = 0
         """Items that the pipeline took: a plain number, for it is counted once for each item."""
 
@@ -51,6 +58,7 @@ class Telemetry:
     def rejected(self, error: ItemNotEncodable) -> None:
         """An item has no form as JSON."""
         self._counts["items/rejected"] += 1
+        self._not_encodable += 1
         logger.error("batching rejects an item: %s", error, extra=self._extra)
 
     def altered(self, item_type: str) -> None:
@@ -82,6 +90,7 @@ class Telemetry:
     def unavailable(self, reason: str) -> None:
         """The server could not take something; the first time in a row is worth a line."""
         self._counts["retries"] += 1
+        self._away_because = reason
         if self._away_since is None:
             self._away_since = self._clock()
             logger.warning(
@@ -94,6 +103,7 @@ class Telemetry:
     def available(self) -> None:
         """The server took something again."""
         if self._away_since is not None:
+            self._away_because = ""
             seconds, self._away_since = self._clock() - self._away_since, None
             logger.info("batching: the server takes batches again after %.1f s", seconds, extra=self._extra)
 
@@ -124,14 +134,14 @@ class Telemetry:
                 extra=self._extra,
             )
 
-    def kept(self, batch: Batch, kind: Kind, where: Spooled, reason: str, problem: Problem | None) -> None:
-        """A batch is in the spool."""
-        self._counts["batches/refused" if kind == "refused" else "batches/spooled"] += 1
-        self._counts["items/rejected" if kind == "refused" else "items/spooled"] += len(batch)
-        is_first = self._first(kind, batch.table, problem.status if problem else reason)
+    def refused(self, batch: Batch, where: Spooled, reason: str, problem: Problem | None) -> None:
+        """A batch was refused for good and lies in `refused/`."""
+        self._counts["batches/refused"] += 1
+        self._counts["items/rejected"] += len(batch)
+        is_first = self._first("refused", batch.table, problem.status if problem else reason)
         logger.log(
             logging.ERROR if is_first else logging.DEBUG,
-            "batching: %d items for %s are in the spool (%s): %s\n  send them again with: %s%s",
+            "batching: %d items for %s are refused (%s): %s\n  send them again with: %s%s",
             len(batch),
             batch.table,
             reason,
@@ -141,8 +151,89 @@ class Telemetry:
             extra=self._extra,
         )
 
+    def kept(self, batch: Batch, path: Path, reason: str, problem: Problem | None) -> None:
+        """A batch stays in the spool when the crawl ends."""
+        self._counts["batches/spooled"] += 1
+        self._counts["items/spooled"] += len(batch)
+        is_first = self._first("kept", batch.table, problem.status if problem else reason)
+        logger.log(
+            logging.ERROR if is_first else logging.DEBUG,
+            "batching: %d items for %s are in the spool (%s): %s%s",
+            len(batch),
+            batch.table,
+            reason,
+            path,
+            "\n  the next crawl with this spool sends them, or: scrapy batches send"
+            "\n  others for the same reason are logged as DEBUG"
+            if is_first
+            else "",
+            extra=self._extra,
+        )
+
+    def disk_failed(self, error: SpoolFailed) -> None:
+        """Something could not be written to the spool; the first time in a row is worth a line."""
+        if not self._is_disk_bad:
+            self._is_disk_bad = True
+            logger.error(
+                "batching: items wait in memory, where a killed crawl loses them: %s", error, extra=self._extra
+            )
+
+    def disk_works(self) -> None:
+        """A whole batch was written again."""
+        if self._is_disk_bad:
+            self._is_disk_bad = False
+            logger.info("batching: the spool can be written again", extra=self._extra)
+
+    def full(self, items: int, size: int, then: str) -> None:
+        """As much waits as may wait; the first time is worth a warning."""
+        logger.log(
+            logging.WARNING if self._first("full") else logging.DEBUG,
+            "batching: %d items in %d bytes wait for the server, as many as may (BATCHING_HIGH_WATER_ITEMS,"
+            " BATCHING_HIGH_WATER_BYTES): %s",
+            items,
+            size,
+            then,
+            extra=self._extra,
+        )
+
+    def stuck(self, items: int, size: int) -> None:
+        """The gate would never open again: the crawl is stopped."""
+        logger.error(
+            "batching: %d items in %d bytes that the server did not take (see the lines above) wait in the spool for the"
+            " next crawl, as many as may (BATCHING_HIGH_WATER_ITEMS, BATCHING_HIGH_WATER_BYTES): the crawl is stopped"
+            " (batching_spool_full). Mend the cause, then: scrapy batches send",
+            items,
+            size,
+            extra=self._extra,
+        )
+
+    def dropped(self) -> None:
+        """An item was let go because as much waits as may wait; told the 1st, 10th, 100th, … time."""
+        self._counts["items/dropped"] += 1
+        self._over += 1
+        if self._over == self._tell_at:
+            self._tell_at *= 10
+            logger.critical(
+                "batching DROPS items, %d so far, because the spool is full (BATCHING_WHEN_FULL = 'drop'): see to the"
+                " server, or raise BATCHING_HIGH_WATER_ITEMS and BATCHING_HIGH_WATER_BYTES; the next line comes at %d",
+                self._over,
+                self._tell_at,
+                extra=self._extra,
+            )
+
+    def closing(self, items: int, seconds: float) -> None:
+        """The crawl is over but for delivering."""
+        logger.info(
+            "batching: the crawl is done and %d items wait for the server (%s); it gives up in %d s, and what is left"
+            " then stays in the spool (BATCHING_CLOSE_TIMEOUT)",
+            items,
+            self._away_because or "it is at work",
+            seconds,
+            extra=self._extra,
+        )
+
     def lost(self, batch: Batch, error: SpoolFailed) -> None:
-        """Neither the server nor the disk took a batch."""
+        """Neither the server nor the disk has a batch."""
         self._counts["items/dropped"] += len(batch)
         logger.critical("batching LOSES %d items for %s: %s", len(batch), batch.table, error, extra=self._extra)
 
@@ -160,10 +251,9 @@ class Telemetry:
             put(PREFIX + name, counts[name])
         put(PREFIX + "backpressure_seconds", round(waited_seconds, 3))
 
-    def summary(self, crawl: str, reason: str, server: Mapping[str, Any] | None) -> None:
-        """The one line at the end, and the stats of what the server said."""
+    def summary(self, crawl: str, reason: str, said: Mapping[str, int]) -> None:
+        """The one line at the end, and the stats of what the server said; counts that differ become the `finish_reason`."""
         counts = self._counts
-        said = {name: server[name] for name in _SERVER if name in server} if server else {}
         for name, value in said.items():
             self._stats.set_value(f"{PREFIX}server/{name}", value)
         logger.info(
@@ -174,25 +264,16 @@ class Telemetry:
             self.enqueued,
             *(counts[f"items/{name}"] for name in ("delivered", "rejected", "spooled", "dropped")),
             counts["batches/delivered"],
-            " · ".join(f"{value} {name}" for name, value in said.items()) or "did not say",
+            " · ".join(f"{said[name]} {name}" for name in FIGURES if name in said) or "did not say",
             extra=self._extra,
         )
-        missing = said.get("missing", 0)
-        if missing > 0:
+        wrong = mismatch(said, counts["items/spooled"] + counts["items/rejected"] - self._not_encodable)
+        if wrong:
+            self._stats.set_value("finish_reason", MISMATCH)
+            self._stats.set_value(PREFIX + "finish_reason", reason)
             logger.error(
-                "batching: the server misses %s items of crawl %s: see GET /v1/crawls/%s and the spool",
-                missing,
-                crawl,
-                crawl,
-                extra=self._extra,
-            )
-        elif missing < 0:
-            # Batches whose answer was lost, or another run under the same BATCHING_CRAWL_ID.
-            logger.warning(
-                "batching: the server has %s items of crawl %s more than were counted as delivered; those that are in the"
-                " spool too will not be stored twice",
-                -missing,
-                crawl,
+                "batching: the counts of crawl %s differ: %s\n  see what and where: ingest-server audit %s",
+                *(crawl, wrong, shlex.quote(crawl)),
                 extra=self._extra,
             )
 

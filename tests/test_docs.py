@@ -119,3 +119,14 @@ def test_the_changelog_follows_keep_a_changelog() -> None:
 
 def test_every_option_is_a_key_of_the_file_under_its_own_name() -> None:
     assert {option_name(name) for name in Settings.model_fields} >= {"schema", "tables", "table", "database"}
+
+
+def test_every_row_of_what_can_be_lost_names_tests_that_exist() -> None:
+    every = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"def (test_\w+)", every))
+    losses = [row for row in rows("durability.md") if len(row) == 5]
+    shown = [set(re.findall(r"`(test_\w+)`", row[-1])) for row in losses[1:]]
+    assert len(shown) > 10
+    assert set().union(*shown) <= there
+    # what nobody can show in a test: a disk that is gone, and ninety days
+    assert sum(not names for names in shown) <= 2

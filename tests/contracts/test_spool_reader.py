@@ -11,6 +11,7 @@ from scrapy_batching.answers import Problem
 from scrapy_batching.batcher import Batch
 from scrapy_batching.folder import RunFolder
 from scrapy_batching.names import half_name, uuid7
+from scrapy_batching.stock import Counted
 
 
 def write(run: RunFolder, table: str, items: int, *, torn: bytes = b"") -> UUID:
@@ -50,6 +51,40 @@ def test_a_run_with_whole_open_and_split_batches(run: RunFolder) -> None:
     }
     assert found.tallied == (Tallied(whole, 'odd "table".ä', 3), Tallied(split, "things", 4))
     assert (found.items, found.not_encodable, found.dropped) == (3 + 4 + 2 + 2 + 5, 2, 5)
+
+
+def test_a_long_tally_is_shortened_and_says_the_same(run: RunFolder) -> None:
+    gone, there, in_memory, split = uuid7(), write(run, "things", 2), uuid7(), write(run, "things", 4)
+    run.mark_split(run.batch_path("things", split))
+    for name, items in ((gone, 3), (there, 2), (in_memory, 5), (split, 4)):
+        run.add_tally({"batch": str(name), "table": "things", "items": items})
+    for name, whole in ((half_name(gone, 0, 1), gone), (half_name(split, 0, 2), split)):
+        run.add_tally({"split": str(name), "of": str(whole)}, lasting=True)
+    for _ in range(2):
+        run.add_tally({"rejected": 1})
+        run.add_tally({"dropped": 3})
+    write(run, "things", 1)  # still open
+    before = read(run).runs[0]
+    shorter = run.shorten([in_memory])
+    shorter.write()
+    since = uuid7()
+    run.add_tally({"batch": str(since), "table": "things", "items": 7})
+    run.shortened(shorter)
+    run.add_tally({"rejected": 1})
+    after = read(run).runs[0]
+    assert (after.items, after.not_encodable, after.dropped) == (before.items + 7 + 1, 3, 6)
+    assert [one.id for one in after.tallied] == [there, in_memory, split, since]
+    assert after.gone == 3
+    counted = Counted.of(run.tally())
+    assert (counted.gone, sum(counted.batches.values()), counted.rejected, counted.dropped) == (3, 18, 3, 6)
+    assert counted.splits == {half_name(split, 0, 2)}
+
+
+def test_a_half_with_a_file_of_its_own_was_counted_with_its_whole(run: RunFolder) -> None:
+    whole = uuid7()
+    run.add_tally({"batch": str(whole), "table": "things", "items": 4})
+    run.batch_path("things", half_name(whole, 2, 4)).write_bytes(b"{}\n{}\n")
+    assert read(run).runs[0].items == 4
 
 
 def test_a_run_that_has_ended(run: RunFolder) -> None:

@@ -121,9 +121,15 @@ class Crawl:
         prefix = "batching/"
         return {name.removeprefix(prefix): n for name, n in self.stats[index].items() if name.startswith(prefix)}
 
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of runs in the spool, oldest first."""
+        spool = self.directory / "spool"
+        return sorted(one for one in spool.glob("*") if one.name != "refused") if spool.exists() else []
+
     def waiting(self) -> list[dict[str, Any]]:
-        """Every item in the spool's waiting/."""
-        files = sorted((self.directory / "spool" / "waiting").rglob("*.ndjson"))
+        """Every item that the spool keeps for the next crawl."""
+        files = sorted(file for run in self.runs for file in run.glob("*/*.ndjson"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 

@@ -1,13 +1,16 @@
 """The client against the contract, over a real socket; time and chance are arguments."""
 
+import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from scrapy_batching.answers import Delivered, ForLater, Refused, TooLarge
+from scrapy_batching.batcher import Part
 from scrapy_batching.client import Client, Way
 from tests.scrapy_batching.fake_server import (
     FakeServer,
@@ -77,7 +80,7 @@ async def test_a_batch_goes_out_as_the_contract_says(server, bench):
     assert headers["Content-Type"] == "application/x-ndjson"
     assert headers["Idempotency-Key"] == str(one.id)
     assert headers["Ingest-Crawl"] == "a crawl/1"
-    assert headers["Prefer"] == "wait=30"
+    assert "Prefer" not in headers, "an answer that says `journaled` is enough: a sender need not wait for PostgreSQL"
     assert "Content-Encoding" not in headers
     assert "Authorization" not in headers
     assert bench.pauses == []
@@ -209,7 +212,6 @@ async def test_no_answer_within_the_timeout_is_tried_again(server):
     await bench.client.close()
     holding.go.set()
     assert bench.notes.reasons == ["no answer within 0.05 s"]
-    assert server.headers[0]["Prefer"] == "wait=0"
 
 
 async def test_closing_the_crawl_gives_what_the_server_counted(server, bench):
@@ -244,8 +246,101 @@ async def test_closing_twice_and_sending_after_that_is_allowed(server, bench):
 
 @pytest.mark.parametrize(("seconds", "wanted"), [(5.0, "wait=2"), (61.0, "wait=30"), (1.0, "wait=0")])
 async def test_the_preferred_wait_is_in_whole_seconds(server, seconds, wanted):
-    """A fraction is no preference of the contract's: it would be ignored, and every batch would be asked for again."""
+    """A fraction is no preference of the contract's: it would be ignored, and the batch would be asked for in a hurry."""
+    server.tricks.append(acknowledges("memory", 202))
+    asked = []
+
+    async def note(_server, request, _body):
+        asked.append(request.headers["Prefer"])
+
+    server.on_ask.append(note)
     bench = Bench(server.url, timeout=seconds)
     await bench.client.deliver(batch())
     await bench.client.close()
-    assert server.headers[0]["Prefer"] == wanted
+    assert asked == [wanted]
+
+
+async def test_a_413_for_what_may_be_stored_already_is_asked_about_first(server, bench):
+    """The halves of a split have names that the ledger does not know: what was stored would be stored once more."""
+    one = batch(4)
+    server.tricks.append(acknowledges("committed", 200))
+    await bench.client.deliver(one)
+    server.tricks.append(says(413))
+    assert await bench.client.deliver(one, was_tried=True) == Delivered(4, 0)
+    assert server.asked == [str(one.id)]
+    server.tricks.append(says(413))
+    assert isinstance(await bench.client.deliver(batch(4), was_tried=True), TooLarge), "nobody knows that one"
+
+
+async def test_it_is_told_once_that_a_batch_has_to_wait(server, bench):
+    waited = []
+
+    async def waits():
+        waited.append(len(server.sent))
+
+    server.tricks.extend([says(503)] * 3)
+    await bench.client.deliver(batch(), waits=waits)
+    await bench.client.deliver(batch(), waits=waits)
+    assert waited == [1]
+
+
+async def test_a_batch_whose_file_is_gone_is_an_error_and_no_network_trouble(bench, tmp_path):
+    gone = replace(batch(), lines=(), part=Part(tmp_path / "gone", 0, 3))
+    with pytest.raises(FileNotFoundError):
+        await bench.client.deliver(gone)
+
+
+class Sleepers:
+    """Pauses that last until they are told to end."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self.end = asyncio.Event()
+        self.begun = asyncio.Condition()
+
+    async def __call__(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        async with self.begun:
+            self.begun.notify_all()
+        await self.end.wait()
+
+    async def until(self, count: int) -> None:
+        async with self.begun:
+            await self.begun.wait_for(lambda: len(self.pauses) >= count)
+
+
+async def test_what_one_sender_learns_wakes_the_others(server):
+    """Else each of them would find out for itself, up to half a minute after the first."""
+    sleepers, now = Sleepers(), [0.0]
+    client = Client(
+        Way(url=server.url, crawl="c"), Notes(), pause=sleepers, jitter=lambda most: most, clock=lambda: now[0]
+    )
+    server.tricks.extend([says(502)] * 3)
+    waiting = [asyncio.create_task(client.deliver(batch())) for _ in range(3)]
+    await sleepers.until(3)
+    now[0] = 0.2
+    assert await client.deliver(batch()) == Delivered(3, 0)
+    assert await asyncio.gather(*waiting) == [Delivered(3, 0)] * 3
+    assert sleepers.pauses == [0.5] * 3
+    await client.close()
+
+
+async def test_the_news_never_shortens_what_the_server_asked_for_nor_all_of_a_pause(server):
+    """A server that takes one table and not the other would be asked for the other with every batch of the one."""
+    sleepers = Sleepers()
+    client = Client(
+        Way(url=server.url, crawl="c"), Notes(), pause=sleepers, jitter=lambda most: most, clock=lambda: 0.0
+    )
+    server.tricks.extend([says(503, Retry_After="9"), says(502)])
+    waiting = []
+    for count in (1, 2):
+        waiting.append(asyncio.create_task(client.deliver(batch())))
+        await sleepers.until(count)
+    await client.deliver(batch())
+    await sleepers.until(4)
+    assert sleepers.pauses[:2] == [9, 0.5]
+    assert sorted(sleepers.pauses[2:]) == [0.05, 9]
+    assert len(server.sent) == 3
+    sleepers.end.set()
+    await asyncio.gather(*waiting)
+    await client.close()

@@ -206,7 +206,7 @@ async def test_the_crawl_s_close_tells_what_is_in_the_spool(server, make, tmp_pa
     assert server.closes == [
         {"crawl": "mine", "items": 1, "rejected": 0, "dropped": 0, "spooled": 1, "reason": "finished"}
     ]
-    (about,) = (tmp_path / "spool" / "waiting").rglob("*.json")
+    (about,) = (tmp_path / "spool").glob("*/about.json")
     assert json.loads(about.read_text())["crawl"] == "mine"
 
 

@@ -7,7 +7,7 @@ import pytest
 from scrapy.settings import Settings as ScrapySettings
 
 from scrapy_batching.errors import SettingsRefused
-from scrapy_batching.settings import OPTIONS, Settings, read_settings, spool_directory
+from scrapy_batching.settings import OPTIONS, Settings, high_water, read_settings, spool_directory
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings-client.md"
 
@@ -79,6 +79,18 @@ def test_all_mistakes_come_at_once_each_with_setting_value_and_remedy():
 def test_high_water_holds_two_batches(what):
     with pytest.raises(SettingsRefused, match=f"BATCHING_HIGH_WATER_{what} = 19: write at least twice .* \\(20\\)"):
         read(**{f"BATCHING_HIGH_WATER_{what}": 19, f"BATCHING_BATCH_{what}": 10})
+
+
+def test_high_water_fits_the_place_where_items_wait():
+    assert high_water(read()) == (10_000_000, 4_000_000_000)
+    assert high_water(read(BATCHING_SPOOL=False)) == (10_000, 64_000_000)
+    assert high_water(read(BATCHING_SPOOL=False, BATCHING_BATCH_ITEMS=9_000)) == (18_000, 64_000_000)
+    assert high_water(read(BATCHING_HIGH_WATER_ITEMS=2_000, BATCHING_HIGH_WATER_BYTES=5_000_000)) == (2_000, 5_000_000)
+
+
+def test_what_to_do_at_high_water_is_one_of_three():
+    with pytest.raises(SettingsRefused, match="BATCHING_WHEN_FULL = 'wait': write block, stop or drop"):
+        read(BATCHING_WHEN_FULL="wait")
 
 
 @pytest.mark.parametrize("url", ["http://me:s3cret@host:1", "https://s3cret@host"])

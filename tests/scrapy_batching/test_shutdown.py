@@ -1,6 +1,7 @@
 """Ways for a crawl to end, and that none of them loses an item."""
 
 import asyncio
+import json
 import signal
 
 import pytest
@@ -138,7 +139,7 @@ async def test_a_forced_end_writes_what_no_batch_was_closed_for(server, tmp_path
     holding.go.set()
 
 
-async def test_a_server_that_is_away_at_the_close_leaves_items_in_the_spool_with_a_command(tmp_path, unused_tcp_port):
+async def test_a_server_that_is_away_at_the_close_leaves_items_in_the_spool(tmp_path, unused_tcp_port):
     crawl = await crawled(
         tmp_path,
         BATCHING_URL=f"http://127.0.0.1:{unused_tcp_port}",
@@ -149,7 +150,10 @@ async def test_a_server_that_is_away_at_the_close_leaves_items_in_the_spool_with
     stats = crawl.batching()
     assert stats["items/spooled"] == 7
     assert balanced(stats)
-    assert "curl -sS --data-binary" in crawl.log
+    assert "the next crawl with this spool sends them, or: scrapy batches send" in crawl.log
+    (run,) = crawl.runs
+    said = json.loads((run / "close.json").read_text())
+    assert said == {"items": 7, "rejected": 0, "dropped": 0, "spooled": 7, "reason": "finished"}
     assert "s3cret-token" not in crawl.log
     assert crawl.log.count("the server takes nothing") == 1
     assert "server: did not say" in crawl.log

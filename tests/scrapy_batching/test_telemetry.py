@@ -1,10 +1,9 @@
 """Counts, stats and log lines."""
 
 import logging
+from pathlib import Path
 
-import pytest
-
-from scrapy_batching.errors import ItemNotEncodable
+from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
 from tests.scrapy_batching.make import batch, telemetry
 
 
@@ -58,15 +57,55 @@ def test_a_rejected_item_is_an_error_with_its_class(caplog):
     assert "Book cannot be written as JSON: builtins.object at price" in record.getMessage()
 
 
-@pytest.mark.parametrize(("missing", "levels"), [(0, []), (3, [logging.ERROR]), (-3, [logging.WARNING])])
-def test_the_summary_is_one_line_and_missing_items_are_an_error(caplog, missing, levels):
+def test_the_summary_is_one_line(caplog):
     facts, stats = telemetry()
     facts.enqueued = 5
     with caplog.at_level(logging.INFO):
-        facts.summary("c-1", "finished", {"inserted": 5, "missing": missing, "batches": 1})
-    infos = [one.getMessage() for one in caplog.records if one.levelno == logging.INFO]
-    assert len(infos) == 1
-    assert "crawl c-1 (finished): 5 items taken" in infos[0]
-    assert infos[0].endswith(f"server: 5 inserted · {missing} missing")
-    assert [one.levelno for one in caplog.records if one.levelno > logging.INFO] == levels
-    assert stats["server/missing"] == missing
+        facts.summary("c-1", "finished", {"expected": 5, "processed": 5, "missing": 0, "inserted": 5})
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert "crawl c-1 (finished): 5 items taken" in line
+    assert line.endswith("server: 5 expected · 5 processed · 0 missing")
+    assert (stats["server/missing"], stats["server/inserted"]) == (0, 5)
+    assert "finish_reason" not in stats
+
+
+def test_dropped_items_are_told_at_growing_intervals(caplog):
+    facts, stats = telemetry()
+    for _ in range(1_500):
+        facts.dropped()
+    facts.publish(0)
+    assert stats["items/dropped"] == 1_500
+    assert [one.levelno for one in caplog.records] == [logging.CRITICAL] * 4
+    assert "BATCHING_WHEN_FULL" in caplog.text
+
+
+def test_a_disk_that_fails_and_works_again_is_one_line_each(caplog):
+    facts, _ = telemetry()
+    with caplog.at_level(logging.INFO):
+        facts.disk_works()
+        for _ in range(5):
+            facts.disk_failed(SpoolFailed(Path("/spool"), "No space left on device"))
+        for _ in range(5):
+            facts.disk_works()
+    assert [one.levelname for one in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_high_water_is_a_warning_once(caplog):
+    facts, _ = telemetry()
+    for _ in range(3):
+        facts.full(1_000, 5_000, "the spider waits")
+    (told,) = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert "1000 items in 5000 bytes wait for the server" in told.getMessage()
+
+
+def test_a_closing_crawl_names_the_last_reason(caplog):
+    facts, _ = telemetry()
+    with caplog.at_level(logging.INFO):
+        facts.closing(7, 590.0)
+        facts.unavailable("answer 503")
+        facts.closing(7, 580.0)
+        facts.available()
+        facts.closing(3, 570.0)
+    lines = [one.getMessage() for one in caplog.records if "the crawl is done" in one.getMessage()]
+    assert ["it is at work" in line for line in lines] == [True, False, True]
+    assert "7 items wait for the server (answer 503); it gives up in 580 s" in lines[1]

@@ -43,6 +43,72 @@ def test_bytes_count_like_items():
     assert not water.is_high
 
 
+def test_low_water_is_a_share_of_high_water():
+    water = Water()
+    water.limit(10, 1_000, low=0.9)
+    assert [water.rise(1) for _ in range(11)] == [False] * 9 + [True, False], "it becomes high once"
+    water.fall(1, 1)
+    assert water.is_high
+    water.fall(1, 1)
+    assert not water.is_high
+
+
+def test_what_had_to_stay_in_memory_has_a_limit_of_its_own():
+    water = Water()
+    water.limit(1_000, 10_000, low=0.5)
+    water.limit_memory(2, 1_000)
+    for _ in range(2):
+        water.rise_in_memory(1)
+        risen = water.rise(1)
+    assert risen
+    assert water.is_full
+    water.fall(1, 1, in_memory=True)
+    assert not water.is_high
+
+
+def test_a_water_that_does_not_hold_is_full_all_the_same():
+    water = Water()
+    water.limit(1, 1_000, holds=False)
+    assert water.rise(1)
+    assert (water.is_high, water.is_full) == (False, True)
+
+
+def test_what_is_parked_counts_on_and_by_itself_sticks():
+    water = Water()
+    water.limit(10, 1_000, low=0.5)
+    water.limit_memory(3, 1_000)
+    for _ in range(10):
+        water.rise(1)
+    water.park(5, 5)
+    assert (water.is_high, water.is_stuck, water.moving, water.parked) == (True, False, 5, (5, 5))
+    water.fall(4, 4)
+    water.park(1, 1)
+    assert (water.is_high, water.is_stuck) == (True, True), "six of at most five that low water has"
+
+
+def test_below_high_water_nothing_sticks():
+    water = Water()
+    water.limit(10, 1_000, low=0.5)
+    for _ in range(9):
+        water.rise(1)
+    water.park(9, 9)
+    assert not water.is_stuck
+    water.rise(1)
+    assert water.is_stuck
+
+
+def test_what_was_in_memory_and_is_parked_is_on_disk():
+    water = Water()
+    water.limit(10, 1_000, low=0.5)
+    water.limit_memory(2, 1_000)
+    for _ in range(2):
+        water.rise_in_memory(1)
+        water.rise(1)
+    assert water.is_high
+    water.park(2, 2, in_memory=True)
+    assert not water.is_high
+
+
 async def test_all_who_wait_go_on_together_and_their_time_counts_once():
     now = 10.0
     water = Water(clock=lambda: now)

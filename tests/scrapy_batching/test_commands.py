@@ -1,0 +1,257 @@
+"""`scrapy batches`, typed as a person types it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from scrapy_batching.folder import find_runs
+from tests.asking import Asker
+from tests.running import RunningServer, running_server
+from tests.scrapy_batching.fake_server import Holding, says
+from tests.scrapy_batching.leaving import everything, killed, left_by
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def real_server(database: str) -> Iterator[RunningServer]:
+    """The server itself over the test's database, with landing tables."""
+    with running_server("--database", database, "--create-tables") as running:
+        yield running
+
+
+@pytest.fixture
+def strict_server(database: str) -> Iterator[RunningServer]:
+    """The same without landing tables: a table that nobody made is 404."""
+    with running_server("--database", database) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def typed(directory: Path, *arguments: str, **settings: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`scrapy batches …` in a directory without a project; ended by its own id, if the test leaves it running."""
+    settings = {"BATCHING_SPOOL_DIR": "spool", "BATCHING_RETRY_BASE": 0.01, "BATCHING_RETRY_MAX": 0.02} | settings
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scrapy", "batches", *arguments),
+        *(part for name, value in settings.items() for part in ("-s", f"{name}={value}")),
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def typing(directory: Path, *arguments: str, **settings: object) -> tuple[int, str, str]:
+    """Its exit code, and what it wrote."""
+    async with typed(directory, *arguments, **settings) as process:
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_killed_crawl_is_sent_by_hand_and_stored_once(real_server, sql, free_port, tmp_path):
+    """The whole road: a crawl without a server, SIGKILL, `scrapy batches send`, the real server, the table."""
+    away = f"http://127.0.0.1:{free_port}"
+    spool = await killed(tmp_path, HOW_MANY=250, BATCHING_BATCH_ITEMS=40, BATCHING_URL=away)
+    (run,) = find_runs(spool)[0]
+    crawl, names = run.about.crawl, [str(one.id) for one in run.left()]
+    code, out, err = await typing(tmp_path, "send", BATCHING_URL=real_server.url)
+    assert (code, err) == (0, "")
+    assert out == "250 items in 7 batches delivered, 0 items refused\n"
+    ask = Asker(real_server.port)
+    for name in names:
+        await asyncio.to_thread(ask.settled, name)
+    stored = await sql.fetch("SELECT (item->>'n')::int AS n FROM numbers ORDER BY 1")
+    assert [row["n"] for row in stored] == list(range(250))
+    seen = await asyncio.to_thread(ask.get, f"/v1/crawls/{crawl}")
+    wanted = {"expected": 250, "processed": 250, "missing": 0, "pending": 0, "spooled": 0, "reason": "killed"}
+    assert seen.json | wanted == seen.json
+    assert everything(spool) == []
+
+
+async def test_a_table_that_is_made_later_gets_what_waited_for_it(strict_server, sql, tmp_path):
+    names = left_by(tmp_path / "spool", 2, 3)
+    code, out, _ = await typing(tmp_path, "send", BATCHING_URL=strict_server.url)
+    assert code == 1
+    assert "5 items in 2 batches wait in spool: books: 404" in out
+    await sql.execute("CREATE TABLE books (n bigint PRIMARY KEY)")
+    code, out, _ = await typing(tmp_path, "send", BATCHING_URL=strict_server.url)
+    assert code == 0
+    ask = Asker(strict_server.port)
+    for name in names:
+        await asyncio.to_thread(ask.settled, str(name))
+    assert await sql.fetchval("SELECT count(*) FROM books") == 5
+    seen = await asyncio.to_thread(ask.get, "/v1/crawls/old")
+    assert seen.json | {"expected": 5, "missing": 0} == seen.json
+
+
+async def test_what_was_refused_is_counted_right_when_it_is_sent_at_last(database, sql, tmp_path):
+    """The run's folder is gone by then: the server's own totals are corrected."""
+    await sql.execute("CREATE TABLE books (n bigint PRIMARY KEY)")
+    first, _ = left_by(tmp_path / "spool", 2, 3)
+    with running_server("--database", database) as server:
+        ask = Asker(server.port)
+        # Another body under this name: 422 for good.
+        taken = await asyncio.to_thread(ask.send, "books", {"n": 99}, idempotency_key=str(first), prefer="wait=30")
+        assert taken.status == 200
+        code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+        assert code == 0
+        assert "2 items lie in spool/refused" in out
+        seen = (await asyncio.to_thread(ask.get, "/v1/crawls/old")).json
+        assert seen | {"items": 5, "rejected": 2, "missing": 0} == seen
+    await sql.execute("DELETE FROM ingest.batches WHERE id = $1", first)
+    with running_server("--database", database) as server:
+        code, out, _ = await typing(tmp_path, "send", "--refused", BATCHING_URL=server.url)
+        assert (code, out) == (0, "2 items in 1 batches delivered, 0 items refused\n")
+        seen = (await asyncio.to_thread(Asker(server.port).get, "/v1/crawls/old")).json
+    assert seen | {"items": 5, "rejected": 0, "expected": 5, "missing": 0} == seen
+    assert list((tmp_path / "spool").glob("refused/*/*")) == []
+
+
+async def test_list_says_what_lies_there_and_changes_nothing(server, tmp_path):
+    spool = tmp_path / "spool"
+    left_by(spool, 2, crawl="refused", table="bad")
+    server.tricks.append(says(422, "no"))
+    assert (await typing(tmp_path, "send", BATCHING_URL=server.url))[0] == 0
+    left_by(spool, 2, 3, crawl="waiting")
+    left_by(spool, 4, crawl="living")
+    waiting, living = find_runs(spool)[0]
+    assert living.claim()
+    before = everything(spool)
+    code, out, _ = await typing(tmp_path, "list", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["spool"] == "spool"
+    first, second, third = found["rows"]
+    assert first | {
+        "run": waiting.path.name,
+        "crawl": "waiting",
+        "spider": "numbers",
+        "table": "books",
+        "batches": 2,
+        "items": 5,
+        "bytes": 40,
+        "state": "waiting",
+        "pid": os.getpid(),
+    } == {**first, "since": first["since"]}
+    assert (second["crawl"], second["items"], second["state"]) == ("living", 4, "in use")
+    assert (third["run"], third["table"], third["items"], third["state"]) == ("", "bad", 2, "refused")
+    code, out, _ = await typing(tmp_path, "list")
+    heading, *rows = out.splitlines()
+    assert heading.split() == ["run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state"]
+    assert [row.split("  ")[-1].strip() for row in rows] == ["waiting", f"in use by pid {os.getpid()}", "refused"]
+    assert everything(spool) == before
+    code, out, _ = await typing(tmp_path, "list", BATCHING_SPOOL_DIR="none")
+    assert (code, out) == (0, "nothing lies in none\n")
+
+
+async def test_send_tells_a_program_how_it_went(server, tmp_path):
+    left_by(tmp_path / "spool", 2, 3)
+    left_by(tmp_path / "spool", 4, table="others")
+    server.tricks.extend([None, says(404, "no such table")])
+    code, out, _ = await typing(tmp_path, "send", "--json", BATCHING_URL=server.url)
+    assert code == 1
+    assert json.loads(out) == {
+        "spool": "spool",
+        "delivered": {"batches": 2, "items": 6},
+        "refused": {"batches": 0, "items": 0},
+        "waiting": {"batches": 1, "items": 3},
+        "in_use": {"batches": 0, "items": 0},
+        "in_refused": {"batches": 0, "items": 0},
+        "reason": "books: 404 no such table",
+    }
+
+
+async def test_send_gives_up_in_time_and_says_what_to_do(free_port, tmp_path):
+    left_by(tmp_path / "spool", 2)
+    code, out, _ = await typing(tmp_path, "send", "--timeout", "0.2", BATCHING_URL=f"http://127.0.0.1:{free_port}")
+    assert code == 1
+    assert "2 items in 1 batches wait in spool: the 0.2 s of --timeout are over; the server takes nothing (" in out
+    assert "start it, or check BATCHING_URL" in out
+    assert find_runs(tmp_path / "spool")[0][0].left()
+
+
+async def test_ctrl_c_ends_it_and_nothing_is_lost(server, tmp_path):
+    left_by(tmp_path / "spool", 1, 2, 3)
+    holding = Holding()
+    server.tricks.extend([None, holding])
+    async with typed(tmp_path, "send", BATCHING_URL=server.url) as process:
+        await holding.reached.wait()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in err.decode()
+    assert "5 items in 2 batches wait in spool: it was interrupted" in out.decode()
+    holding.go.set()
+    code, _, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert code == 0
+    assert len(server.items) == 6
+
+
+async def test_what_a_living_crawl_holds_is_none_of_its_business(server, tmp_path):
+    left_by(tmp_path / "spool", 2)
+    (living,) = find_runs(tmp_path / "spool")[0]
+    assert living.claim()
+    code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert code == 0
+    assert server.sent == []
+    assert "2 items are held by a crawl, or by another sender" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        ([], {}, "nothing was asked for; write `scrapy batches list`"),
+        (["sned"], {}, "unknown: sned"),
+        (["send", "--refusde"], {}, "unknown: send --refusde"),
+        (["send"], {"BATCHING_URL": "nowhere"}, "BATCHING_URL = 'nowhere': write it as http://127.0.0.1:8800"),
+    ],
+)
+async def test_mistakes_are_told(tmp_path, arguments, settings, said):
+    code, _, err = await typing(tmp_path, *arguments, **settings)
+    assert code == 2
+    assert said in err
+
+
+async def test_scrapy_knows_the_command(tmp_path):
+    """Loaded by Scrapy from the entry point, outside of a project."""
+    code, out, _ = await typing(tmp_path, "--help")
+    assert code == 0
+    assert "scrapy batches [options] list|send" in out
+    assert "--refused" in out
+
+
+async def test_a_person_at_a_terminal_sees_how_far_it_is(server, tmp_path):
+    left_by(tmp_path / "spool", 2, 3)
+    server.tricks.append(says(503))
+    theirs, its = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "scrapy", "batches", "send", "-s", "BATCHING_SPOOL_DIR=spool"),
+            *("-s", f"BATCHING_URL={server.url}", "-s", "BATCHING_RETRY_BASE=0.01"),
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=its,
+        )
+        await process.communicate()
+        shown = os.read(theirs, 1 << 16).decode()
+    finally:
+        os.close(theirs)
+        os.close(its)
+    assert process.returncode == 0
+    assert "\r\x1b[K0 of 5 items" in shown
+    assert shown.endswith("\r\x1b[K"), "the line is taken away at the end"
