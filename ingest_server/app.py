@@ -30,7 +30,7 @@ from ingest_server.postgres.ddl import ensure
 from ingest_server.postgres.embedded import EmbeddedPostgres
 from ingest_server.postgres.ledger import PostgresLedger
 from ingest_server.postgres.plans import Plans
-from ingest_server.postgres.pool import connection, open_pool, shown_dsn
+from ingest_server.postgres.pool import connection, pool_until_done, shown_dsn
 from ingest_server.postgres.schema import identity, migrate
 from ingest_server.postgres.sink import PostgresSink
 from ingest_server.postgres.watch import watched
@@ -64,7 +64,7 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
         dsn = await _database(settings, stack)
         workers_pool, readers_pool = [
             await stack.enter_async_context(
-                await open_pool(dsn, size=size, statement_seconds=settings.statement_timeout)
+                pool_until_done(dsn, size=size, statement_seconds=settings.statement_timeout)
             )
             for size in (settings.workers, _READERS)
         ]

@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from ingest_server.admission import Admission
+from ingest_server.api.recall import Recall
 from ingest_server.errors import BadRequest
 from ingest_server.model import TableName
 from ingest_server.ports import BatchQueue, Ledger, Sink
@@ -48,6 +49,10 @@ class Context:
     limits: Limits = Limits()
     known_tables: set[TableName] = field(default_factory=set)
     """Tables that the catalogue had when it was asked: their batches are taken while it cannot be asked."""
+    recall: Recall = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recall", Recall(self.ledger))
 
 
 _STRAY_PERCENT = re.compile(r"%(?![0-9a-fA-F]{2})")

@@ -1,7 +1,6 @@
 """A batch comes in: admitted, read, decoded, named, checked against what was sent before, and put onto the queue."""
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -27,9 +26,8 @@ from ingest_server.model import Batch, BatchHead, Form, Settled, TableName
 from ingest_server.names import uuid7
 from ingest_server.statuses import Waiting
 
-# The ledger is asked for a name that was sent before, but a batch does not wait for a database that is away: the ledger's
-# key absorbs it later.
-_LEDGER_SECONDS = 2.0
+# A frozen PostgreSQL says nothing for minutes: whoever sent the batch is told sooner to come again.
+_CATALOGUE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +116,13 @@ async def _check_table(context: Context, table: TableName) -> None:
         return
     shown = table.shown(context.schema)
     try:
-        spec = await context.sink.spec(table)
+        async with asyncio.timeout(_CATALOGUE_SECONDS):
+            spec = await context.sink.spec(table)
     except Misconfigured as error:
         raise Overloaded(
             f"table {shown} cannot be written as it is configured: the server's log says why", table=shown
         ) from error
-    except SinkError as error:
+    except (SinkError, TimeoutError) as error:
         if table in context.known_tables:
             return
         raise Overloaded("the table is not known here yet, and PostgreSQL cannot be asked now", table=shown) from error
@@ -199,9 +198,7 @@ async def _sent_before(context: Context, batch: BatchHead) -> Waiting | Settled 
     known: Waiting | Settled | None = context.statuses.waiting(batch.owner, batch.id)
     known = known or context.statuses.recent(batch.owner, batch.id)
     if known is None:
-        with contextlib.suppress(SinkError, TimeoutError):
-            async with asyncio.timeout(_LEDGER_SECONDS):
-                known = await context.ledger.batch(batch.owner, batch.id)
+        known = await context.recall.settled(batch.owner, batch.id)
     if known is None:
         return None
     _check_same(known.batch if isinstance(known, Waiting) else known, batch)

@@ -7,7 +7,7 @@ from uuid import UUID
 from ingest_server.model import CrawlTotals, TableName
 from ingest_server.ports import LetterGroup
 from ingest_server.postgres.ledger import crawl_totals
-from ingest_server.postgres.pool import connection, open_pool
+from ingest_server.postgres.pool import connection, pool_until_done
 
 _STATEMENT_SECONDS = 60.0
 
@@ -50,9 +50,12 @@ async def recorded(dsn: str, owner: str, crawl: str, names: Collection[UUID], *,
 
     `latest` names so many crawls, newest first. Raises `Unavailable` or `Misconfigured`.
     """
-    pool = await open_pool(dsn, size=1, statement_seconds=_STATEMENT_SECONDS)
     # One moment for all of it: a batch that settles in between must not be counted by one question and not by the next.
-    async with pool, connection(pool) as one, one.transaction(isolation="repeatable_read", readonly=True):
+    async with (
+        pool_until_done(dsn, size=1, statement_seconds=_STATEMENT_SECONDS) as pool,
+        connection(pool) as one,
+        one.transaction(isolation="repeatable_read", readonly=True),
+    ):
         if await one.fetchval("SELECT to_regclass('ingest.batches') IS NULL"):
             return None
         rows = await one.fetch(_NAMES, owner, crawl, list(names))

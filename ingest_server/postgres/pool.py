@@ -1,5 +1,6 @@
 """Connections, and errors turned into the tree of `ingest_server.errors` at this border."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import cached_property
@@ -14,6 +15,8 @@ from ingest_server.postgres.sqlstate import Sort, described, sort_error
 
 _CONNECT_SECONDS = 10.0
 _ACQUIRE_SECONDS = 30.0
+_RELEASE_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
 # The server ends a slow statement itself and says so; the client's own limit, later, is for connections that went silent.
 _SILENT_SECONDS = 10.0
 
@@ -70,17 +73,36 @@ async def open_pool(dsn: str, *, size: int, statement_seconds: float) -> "asyncp
 
 
 @contextlib.asynccontextmanager
+async def pool_until_done(
+    dsn: str, *, size: int, statement_seconds: float
+) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    """`open_pool`, closed at the end: in order, or after some seconds without PostgreSQL's word, which may be frozen."""
+    pool = await open_pool(dsn, size=size, statement_seconds=statement_seconds)
+    try:
+        yield pool
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await pool.close()  # cut off, it terminates every connection
+
+
+@contextlib.asynccontextmanager
 async def connection(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Connection]:
     """A connection of the pool; every error that leaves is one of ours, or a data error of the database."""
     try:
-        async with pool.acquire(timeout=_ACQUIRE_SECONDS) as one:
-            try:
-                yield one
-            except asyncpg.PostgresError as error:
-                # A session may be broken for good: a cancel in the middle of emptying a temporary table leaves XX001 behind.
-                if sort_error(error) is Sort.UNKNOWN:
-                    one.terminate()
-                raise
+        one = await pool.acquire(timeout=_ACQUIRE_SECONDS)
+        try:
+            yield one
+        except asyncpg.PostgresError as error:
+            # A session may be broken for good: a cancel in the middle of emptying a temporary table leaves XX001 behind.
+            if sort_error(error) is Sort.UNKNOWN:
+                one.terminate()
+            raise
+        finally:
+            # After a cancellation asyncpg waits for PostgreSQL's word, for ever where it is frozen; past the limit it closes
+            # the connection. Its TimeoutError must not take the place of the cancellation, or a worker would not stop.
+            with contextlib.suppress(TimeoutError):
+                await pool.release(one, timeout=_RELEASE_SECONDS)
     except Exception as error:
         translated = translate(error)
         if translated is None:

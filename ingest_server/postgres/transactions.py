@@ -1,11 +1,13 @@
 """Transactions and savepoints by their own statements: asyncpg's would take a round trip each for what fits into one."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from ingest_server.postgres.catalogue import Connection
 
 _ATTEMPT = "ingest_attempt"
+_ROLLBACK_SECONDS = 2.0
 
 
 class NotCommittedError(Exception):
@@ -22,9 +24,10 @@ async def transaction(one: Connection, prelude: str) -> AsyncIterator[None]:
         tag = await one.execute("COMMIT")
     except BaseException:
         # Always: after a cancellation the driver does not know yet whether it is in one. The first error is the one to
-        # tell; a connection that cannot even roll back is closed by its pool.
+        # tell; a connection that cannot even roll back, or not in time, is closed by its pool.
         with contextlib.suppress(Exception):
-            await one.execute("ROLLBACK")
+            async with asyncio.timeout(_ROLLBACK_SECONDS):
+                await one.execute("ROLLBACK")
         raise
     if tag != "COMMIT":
         raise NotCommittedError

@@ -12,6 +12,7 @@ import pytest
 from ingest_server.postgres.embedded import temporary_postgres
 from tests.asking import Asker, locked, until_blocked
 from tests.ingest_server.api.test_overload import is_overload
+from tests.ingest_server.postgres.stores import frozen
 from tests.journals import files, names
 from tests.running import RunningServer, running_server
 
@@ -237,3 +238,18 @@ def test_a_journal_that_cannot_be_had_refuses_the_start(database: str, tmp_path:
     assert done.returncode == 1
     assert "--journal off" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_frozen_postgresql_keeps_no_sender_waiting_and_holds_no_stop(tmp_path: Path) -> None:
+    with temporary_postgres({"fsync": "off"}) as postgres:
+        with running_server(*arguments(postgres.dsn, tmp_path, "--drain-timeout", "0.1")) as server:
+            asker = Asker(server.port)
+            assert asker.send("things", {"a": 0}, prefer="wait=30").status == 200
+            with frozen(postgres):
+                sent = [asker.send("things", {"a": number}, idempotency_key=f"n{number}") for number in range(1, 9)]
+                assert {(one.status, one.json["ack"]) for one in sent} == {(202, "journaled")}
+                assert asker.get("/readyz").status == 200
+                assert server.terminate()[0] == 0
+        with running_server(*arguments(postgres.dsn, tmp_path)) as server:
+            asker = Asker(server.port)
+            assert [asker.settled(one.json["id"])["inserted"] for one in sent] == [1] * 8

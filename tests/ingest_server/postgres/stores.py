@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import asyncpg
+import psutil
 from pydantic import BaseModel
 
 from ingest_server.app import now
 from ingest_server.model import Batch, Settled, TableName, TableOptions
+from ingest_server.postgres.embedded import EmbeddedPostgres
 from ingest_server.postgres.ledger import PostgresLedger
 from ingest_server.postgres.plans import Plans
 from ingest_server.postgres.pool import open_pool
@@ -30,6 +32,20 @@ class Store:
 
     async def write(self, batch: Batch) -> Settled:
         return await self.sink.write(batch)
+
+
+@contextlib.contextmanager
+def frozen(server: EmbeddedPostgres) -> Iterator[None]:
+    """PostgreSQL takes connections in and says nothing: what a suspended machine looks like."""
+    postmaster = psutil.Process(server.pid)
+    family = [postmaster, *postmaster.children(recursive=True)]
+    for one in family:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in family:
+            one.resume()
 
 
 @contextlib.asynccontextmanager

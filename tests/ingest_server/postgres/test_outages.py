@@ -1,6 +1,7 @@
 """An outage makes batches wait: nothing is lost, nothing is buried, nothing is stored twice, and work goes on by itself."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ import pytest
 from ingest_server.errors import Contended, Misconfigured, Unavailable
 from ingest_server.postgres import pool
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
-from ingest_server.postgres.pool import connection
+from ingest_server.postgres.pool import connection, pool_until_done
 from ingest_server.postgres.schema import migrate
-from tests.ingest_server.postgres.stores import Store, name, store_over, until, waits_for_lock
+from tests.ingest_server.postgres.stores import Store, frozen, name, store_over, until, waits_for_lock
 from tests.ingest_server.postgres.test_counts import counts
 from tests.make import batch
 
@@ -299,3 +300,27 @@ async def test_a_view_is_no_place_for_a_landing_table(database: str, sql: asyncp
         assert await store.sink.spec(name("things")) is None
         with pytest.raises(Misconfigured, match="a view of that name is no table"):
             await store.write(batch({"a": 1}))
+
+
+async def test_whoever_gives_up_on_a_frozen_postgresql_is_let_go_at_once(own_postgres: EmbeddedPostgres) -> None:
+    async with pool_until_done(own_postgres.dsn, size=2, statement_seconds=600) as busy:
+        async with connection(busy) as one:
+            await one.fetchval("SELECT 1")
+        with frozen(own_postgres):
+            async with asyncio.timeout(10):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1), connection(busy) as one:
+                        await one.fetchval("SELECT 2")
+        async with connection(busy) as one:
+            assert await one.fetchval("SELECT 3") == 3
+
+
+async def test_a_pool_ends_although_postgresql_is_frozen(own_postgres: EmbeddedPostgres, monkeypatch) -> None:
+    monkeypatch.setattr(pool, "_CLOSE_SECONDS", 0.1)
+    async with asyncio.timeout(20), contextlib.AsyncExitStack() as stack:
+        idle = await stack.enter_async_context(pool_until_done(own_postgres.dsn, size=1, statement_seconds=600))
+        async with connection(idle) as one:
+            await one.fetchval("SELECT 1")
+        with frozen(own_postgres):
+            await stack.aclose()
+    assert idle.is_closing()
