@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment of its own, .venv, made on first use from python3 (3.11 or newer), pip and the
 # package registry. Nothing outside this directory is changed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench faults soak clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,8 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff, mypy, and the test suite: what CI runs"
 	@echo "make bench   measure the hot functions and the server from HTTP to commit"
+	@echo "make faults  half an hour of killed, stopped and starved processes, and every item counted afterwards"
+	@echo "make soak    half an hour of steady load with faults: does anything grow, is anything lost"
 	@echo "make clean   remove the virtual environment and everything that was generated here"
 
 # Without ensurepip (Debian's plain python3) the environment is made without pip, and the pip outside installs into it.
@@ -42,6 +44,12 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest loadtests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,ops
 	$(BIN)/python -m loadtests ingest
+
+faults: $(READY)
+	$(BIN)/python -m loadtests faults --minutes 30 --json results/faults.json
+
+soak: $(READY)
+	$(BIN)/python -m loadtests soak
 
 clean:
 	rm -rf $(VENV) .ingest .demo dist build results .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .scrapy

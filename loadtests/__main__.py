@@ -5,7 +5,9 @@ import sys
 
 import typer
 
+from loadtests.faults.command import faults
 from loadtests.ingest import ingest
+from loadtests.soak.scenario import soak
 
 app = typer.Typer(
     help="Load scenarios against a real server and a real PostgreSQL, on loopback; each stops all that it started.",
@@ -13,11 +15,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(ingest)
-
-
-@app.callback()
-def _scenarios() -> None:
-    """Keeps `ingest` a word of the command line while it is the only scenario."""
+app.command()(faults)
+app.command()(soak)
 
 
 def main() -> None:

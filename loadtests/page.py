@@ -4,18 +4,29 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Protocol
 
 from loadtests.plot import draw, svg
 from loadtests.report import COLUMNS, LEGEND, title, words
 from loadtests.results import Result
 
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$heading</title>
-<style>
+
+class Measured(Protocol):
+    """What every scenario's result says about its run."""
+
+    @property
+    def date(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def machine(self) -> Mapping[str, object]: ...
+    @property
+    def versions(self) -> Mapping[str, object]: ...
+    @property
+    def arguments(self) -> Mapping[str, object]: ...
+
+
+STYLE = """\
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
 body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -30,7 +41,16 @@ th { border-bottom: 2px solid #999; }
 tr.last td { border-bottom-color: #999; }
 dt { font-weight: 600; float: left; clear: left; width: 9rem; }
 dd { margin: 0 0 0 9.5rem; overflow-wrap: anywhere; }
-</style>
+"""
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$heading</title>
+<style>
+$style</style>
 </head>
 <body>
 <h1>$heading</h1>
@@ -59,12 +79,13 @@ def write_page(result: Result, path: Path) -> None:
 def page(result: Result) -> str:
     shapes = list(dict.fromkeys(cell.shape for cell in result.cells))
     return _PAGE.substitute(
+        style=STYLE,
         heading=escape(f"From HTTP to commit: {result.mode}"),
         summary=escape(" ".join(_best(result, shape) for shape in shapes)),
         plot=svg(draw(result)),
         tables="\n".join(_table(result, shape) for shape in shapes),
         legend=escape(LEGEND),
-        facts=_facts(result),
+        facts=facts(result),
     )
 
 
@@ -92,15 +113,16 @@ def _table(result: Result, shape: str) -> str:
     )
 
 
-def _facts(result: Result) -> str:
-    facts = {
+def facts(result: Measured) -> str:
+    """Date, machine, versions and arguments of a run, as the inside of a `<dl>`."""
+    found = {
         "date": result.date,
         "took": f"{result.seconds:.0f} s",
         "machine": _pairs(result.machine),
         "versions": _pairs(result.versions),
         "arguments": _pairs(result.arguments),
     }
-    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>" for name, said in facts.items())
+    return "".join(f"<dt>{escape(name)}</dt><dd>{escape(said)}</dd>" for name, said in found.items())
 
 
 def _pairs(found: Mapping[str, object]) -> str:

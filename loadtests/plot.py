@@ -16,7 +16,7 @@ from loadtests.results import Cell, Result
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; the markers say it once more
 _LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#AA4499", "D"), ("#E69F00", "v"), ("#555555", "P"))
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "loadtests",  # the same figures make the same bytes
     "svg.fonttype": "path",
     "font.size": 10,
@@ -37,7 +37,7 @@ _STYLE: Any = {
 def draw(result: Result) -> Figure:
     """One row of two plots for each shape."""
     shapes = [shape for shape in SHAPES if any(cell.shape == shape for cell in result.cells)]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 0.5 + 4.2 * len(shapes)), layout="constrained", facecolor="white")
         rows = figure.subplots(len(shapes), 2, squeeze=False)
         for (left, right), shape in zip(rows, shapes, strict=True):
@@ -50,7 +50,7 @@ def draw(result: Result) -> Figure:
 def svg(figure: Figure) -> str:
     """The figure as an `<svg>` element to stand inside a page: no prologue, no metadata, no address of anything."""
     written = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     drawn = written.getvalue()
     drawn = drawn[drawn.index("<svg") :]

@@ -6,6 +6,7 @@ import psutil
 from loadtests.watch import Watch, cpu_seconds, resident
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True); input()"
+BURNT = 0.3 - 0.03  # the system counts a process's time in ticks of 10 ms, user and system apart
 
 
 def test_cpu_and_memory_of_a_process_and_its_children_are_seen():
@@ -20,7 +21,7 @@ def test_cpu_and_memory_of_a_process_and_its_children_are_seen():
         assert watch.usage.rss_peak > resident(psutil.Process(ran.pid)) / 2
         before = cpu_seconds(psutil.Process(ran.pid))
         ran.communicate("\n")
-    assert before >= 0.3
+    assert before >= BURNT
 
 
 def test_the_cpu_of_a_child_that_has_ended_is_not_lost():
@@ -34,7 +35,7 @@ def test_the_cpu_of_a_child_that_has_ended_is_not_lost():
         ran.stdin.write("\n")
         ran.stdin.flush()
         assert ran.stdout.readline() == "end\n"
-        assert cpu_seconds(psutil.Process(ran.pid)) >= 0.3
+        assert cpu_seconds(psutil.Process(ran.pid)) >= BURNT
         ran.communicate("\n")
 
 

@@ -1,0 +1,68 @@
+"""What a fault is: a name, the set-up it needs, and a strike that hurts and heals."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loadtests.faults.world import World
+
+
+class NotPossible(Exception):
+    """Neither machine nor account allow it; the fault is listed as not run, with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The set-up of a round.
+
+    `power` and `crawl_power`: servers, or crawls, note what is durable. `file_limits`: their files may not grow for a while.
+    `small_disk` names what lies on a small disk: journal, spool or postgres.
+    """
+
+    servers: int = 1
+    http_proxy: bool = False
+    sql_proxy: bool = False
+    power: bool = False
+    crawl_power: bool = False
+    file_limits: bool = False
+    clock: bool = False
+    small_disk: str = ""
+
+    def and_(self, other: "Needs") -> "Needs":
+        """The set-up that serves both. Raises `NotPossible` where there is none."""
+        if self.small_disk and other.small_disk and self.small_disk != other.small_disk:
+            raise NotPossible("one small disk a round")
+        both = Needs(
+            servers=max(self.servers, other.servers),
+            http_proxy=self.http_proxy or other.http_proxy,
+            sql_proxy=self.sql_proxy or other.sql_proxy,
+            power=self.power or other.power,
+            crawl_power=self.crawl_power or other.crawl_power,
+            file_limits=self.file_limits or other.file_limits,
+            clock=self.clock or other.clock,
+            small_disk=self.small_disk or other.small_disk,
+        )
+        if (both.power or both.crawl_power) and (both.small_disk in {"journal", "spool"} or both.file_limits):
+            raise NotPossible("what is noted for a power loss needs a disk with room")
+        return both
+
+
+Strike = Callable[["World", random.Random], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`strike` returns when what it broke is on its way up again. `strikes` is how often a short round has it."""
+
+    name: str
+    strike: Strike
+    needs: Needs = Needs()
+    strikes: int = 1
+    is_alone: bool = False
+    """Whether it has no place in a mixture."""
