@@ -16,7 +16,7 @@ import orjson
 
 from ingest_server.errors import SinkError, StartRefused
 from ingest_server.findings import Findings, Seen, found
-from ingest_server.postgres.crawls import recorded
+from ingest_server.postgres.crawls import LatestCrawl, latest, recorded
 from ingest_server.postgres.embedded import EmbeddedPostgres
 from ingest_server.postgres.pool import shown_dsn
 from ingest_server.queues.orphans import read_orphans
@@ -49,21 +49,15 @@ async def _audit(settings: Settings, crawl: str, directories: Sequence[Path], ur
     try:
         row = await recorded(dsn, OWNER, crawl, names)
     except SinkError as error:
-        raise StartRefused(
-            f"PostgreSQL at {shown_dsn(dsn)} cannot be asked: {error.reason}",
-            remedy="start it, or name the server's database with --database or --data-dir",
-        ) from None
+        raise _cannot_be_asked(dsn, error) from None
     if row is None:
-        raise StartRefused(
-            f"the database at {shown_dsn(dsn)} has no ledger: no server has used it",
-            remedy="name the server's database with --database or --data-dir",
-        )
+        raise _no_ledger(dsn)
     _know(crawl, spools, bool(row.totals or row.settled or waiting or journals.batches), row.latest)
     notes = [*spools.unread, *journals.unread]
     if silence is not None:
         notes.append(f"no server was asked for what waits in it: {silence} (name it with --url)")
-    if journals.in_use and not waiting and silence is not None:
-        notes += [f"{path} is in use by a running server, which could not be asked" for path in journals.in_use]
+    unasked = [str(path) for path in journals.in_use] if silence is not None else []
+    notes += [f"{path} is in use by a running server, which could not be asked" for path in unasked]
     return found(
         crawl,
         spools=spools,
@@ -84,6 +78,37 @@ async def _audit(settings: Settings, crawl: str, directories: Sequence[Path], ur
         elsewhere=row.elsewhere,
         letters=row.letters,
         notes=notes,
+        unasked=unasked,
+    )
+
+
+def latest_crawls(settings: Settings, most: int = 20) -> tuple[LatestCrawl, ...]:
+    """So many crawls that the database knows of, newest first. Raises `StartRefused` as `audit` does."""
+    with _database(settings) as dsn:
+        return asyncio.run(_latest(dsn, most))
+
+
+async def _latest(dsn: str, most: int) -> tuple[LatestCrawl, ...]:
+    try:
+        found = await latest(dsn, OWNER, most)
+    except SinkError as error:
+        raise _cannot_be_asked(dsn, error) from None
+    if found is None:
+        raise _no_ledger(dsn)
+    return found
+
+
+def _cannot_be_asked(dsn: str, error: SinkError) -> StartRefused:
+    return StartRefused(
+        f"PostgreSQL at {shown_dsn(dsn)} cannot be asked: {error.reason}",
+        remedy="start it, or name the server's database with --database or --data-dir",
+    )
+
+
+def _no_ledger(dsn: str) -> StartRefused:
+    return StartRefused(
+        f"the database at {shown_dsn(dsn)} has no ledger: no server has used it",
+        remedy="name the server's database with --database or --data-dir",
     )
 
 
@@ -94,7 +119,8 @@ def _know(crawl: str, spools: Spools, is_known: bool, latest: Sequence[str]) -> 
     known = f"the latest crawls are {', '.join(latest)}" if latest else "this database knows of no crawl at all"
     raise StartRefused(
         f"there is no crawl {crawl}: not in the database, not in the server, and not in {looked}",
-        remedy=f"take the id from the crawl's summary line ({known}), or name its spool with --spool",
+        remedy=f"take the id from the crawl's summary line ({known}), or name its spool with --spool"
+        " (JOBDIR/batching for a crawl with a JOBDIR)",
     )
 
 

@@ -2,12 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from ingest_server.findings import ON_ITS_WAY, Findings, Place, Seen
+from ingest_server.postgres.crawls import LatestCrawl
 
 _MOST_ROWS = 50
 _WIDE = 2000
@@ -23,9 +25,7 @@ _PLACES: dict[Place, str] = {
 
 def print_report(findings: Findings, schema: str, *, console: Console | None = None) -> None:
     """Write the report to standard output."""
-    if console is None:
-        # Into a file or a pipe a path goes whole, so that it can be searched for.
-        console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
+    console = console or _console()
     console.print(f"crawl {findings.crawl}", markup=False)
     console.print(_counts(findings))
     if findings.seen:
@@ -35,10 +35,45 @@ def print_report(findings: Findings, schema: str, *, console: Console | None = N
     if findings.letters:
         console.print(_letters(findings, schema))
     if findings.delivered_already:
-        console.print(f"{findings.delivered_already} batches in spool, refused or journal are delivered already")
+        batches = "1 batch" if findings.delivered_already == 1 else f"{findings.delivered_already} batches"
+        console.print(f"delivered already: {batches} in spool, refused or journal")
     for note in findings.notes:
         console.print(f"note: {note}", markup=False)
     console.print(verdict(findings), markup=False)
+
+
+def print_crawls(crawls: Sequence[LatestCrawl], *, console: Console | None = None) -> None:
+    """Write the latest crawls to standard output, newest first."""
+    console = console or _console()
+    if not crawls:
+        console.print("this database knows of no crawl")
+        return
+    table = Table("crawl", "reason", "closed", "items", "expected", "processed", box=None, pad_edge=False)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for one in crawls_as_json(crawls):
+        table.add_row(*("-" if value is None else _plain(str(value)) for value in one.values()))
+    console.print(table)
+
+
+def crawls_as_json(crawls: Sequence[LatestCrawl]) -> list[dict[str, Any]]:
+    """For programs."""
+    return [
+        {
+            "crawl": one.crawl,
+            "reason": one.totals.reason,
+            "closed": one.totals.closed_at.isoformat(timespec="seconds") if one.totals.closed_at else None,
+            "items": one.totals.items,
+            "expected": one.totals.expected,
+            "processed": one.totals.inserted + one.totals.updated + one.totals.unchanged + one.totals.failed,
+        }
+        for one in crawls
+    ]
+
+
+def _console() -> Console:
+    # Into a file or a pipe a path goes whole, so that it can be searched for.
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def verdict(findings: Findings) -> str:
@@ -50,10 +85,24 @@ def verdict(findings: Findings) -> str:
         )
     if findings.missing:
         places = ", ".join(f"{items} {place}" for place, items in _missing_by_place(findings) if items)
-        return f"{findings.missing} items are missing: {places}"
+        if findings.is_open:
+            return (
+                f"it could not be said what is missing: {places}, which may wait in a running server whose journal is in use"
+                " and which could not be asked; name it with --url"
+            )
+        said = f"{_items(findings.missing)} missing: {places}"
+        return f"{said}. {_surplus(findings.surplus)}" if findings.surplus else said
     if findings.surplus:
-        return f"nothing is missing; the server has {findings.surplus} items more than this crawl counted as taken"
+        return _surplus(findings.surplus)
     return "nothing is missing"
+
+
+def _surplus(items: int) -> str:
+    return f"the counts differ: {items} more than the crawl took; where BATCHING_CRAWL_ID is set, give every run an id of its own"
+
+
+def _items(items: int) -> str:
+    return "1 item is" if items == 1 else f"{items} items are"
 
 
 def _missing_by_place(findings: Findings) -> Iterable[tuple[str, int]]:

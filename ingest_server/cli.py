@@ -13,8 +13,8 @@ import orjson
 import typer
 
 from ingest_server.app import serve
-from ingest_server.audit import audit
-from ingest_server.audit_report import print_report
+from ingest_server.audit import audit, latest_crawls
+from ingest_server.audit_report import crawls_as_json, print_crawls, print_report
 from ingest_server.errors import StartRefused
 from ingest_server.psql import run_psql
 from ingest_server.settings import Settings, config_from_environment, environment_name, flag_name, option_name
@@ -122,7 +122,10 @@ def psql(
 
 @cli.command("audit")
 def _audit(
-    crawl: Annotated[str, typer.Argument(help="the crawl's id, as its summary line names it")],
+    crawl: Annotated[
+        str | None,
+        typer.Argument(help="the crawl's id, as its summary line names it; without it the latest are listed"),
+    ] = None,
     spool: Annotated[
         list[Path] | None, typer.Option("--spool", help="a directory of spools; default: those of this user's crawls")
     ] = None,
@@ -139,22 +142,34 @@ def _audit(
         str | None, typer.Option("--database", help="postgresql://… instead of the embedded one")
     ] = None,
 ) -> None:
-    """List what of a crawl is missing, and where it was last seen. Exit code 0: nothing; 1: something; 2: cannot be said."""
+    """List what of a crawl is missing, and where it was last seen; without CRAWL the latest crawls.
+
+    Exit code 0: nothing is missing; 1: something is, or the counts differ; 2: it cannot be said.
+    """
     flags = {"data_dir": data_dir, "journal_dir": journal_dir, "database": database}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings.read(given, config or config_from_environment())
+        if crawl is None:
+            crawls = latest_crawls(settings)
+            if as_json:
+                typer.echo(_json(crawls_as_json(crawls)))
+            else:
+                print_crawls(crawls)
+            return
         findings = audit(settings, crawl, spools=spool or (), url=url)
     except StartRefused as error:
         typer.echo(f"ingest-server: {error}", err=True)
         raise typer.Exit(2) from None
     if as_json:
-        typer.echo(orjson.dumps(findings.as_json(settings.schema_), option=orjson.OPT_INDENT_2))
+        typer.echo(_json(findings.as_json(settings.schema_)))
     else:
         print_report(findings, settings.schema_)
-    if findings.missing is None:
-        raise typer.Exit(2)
-    raise typer.Exit(1 if findings.missing else 0)
+    raise typer.Exit(findings.exit_code)
+
+
+def _json(found: Any) -> bytes:
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2)
 
 
 @cli.command()

@@ -50,6 +50,8 @@ class Findings:
     delivered_already: int
     letters: tuple[LetterGroup, ...]
     notes: tuple[str, ...]
+    unasked: tuple[str, ...] = ()
+    """Journals of a running server that could not be asked: what was not seen anywhere may lie there."""
 
     def items_in(self, *places: Place) -> int:
         """How many items were last seen there."""
@@ -63,10 +65,22 @@ class Findings:
             return found or None
         return found + self.nowhere
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it cannot be said what is missing."""
+        return self.missing is None or bool(self.unasked and self.nowhere)
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing is missing; 1: something is, or the server has more than the crawl took; 2: it cannot be said."""
+        if self.is_open:
+            return 2
+        return 1 if self.missing or self.surplus else 0
+
     def as_json(self, schema: str) -> dict[str, Any]:
         """For programs."""
         named = ("crawl", "said_by", "items", "rejected", "dropped", "spooled", "reason", "batches", "settled")
-        more = ("succeeded", "failed", "nowhere", "surplus", "delivered_already", "missing")
+        more = ("succeeded", "failed", "nowhere", "surplus", "delivered_already", "missing", "exit_code")
         return {
             **{name: getattr(self, name) for name in (*named, *more)},
             "pending": self.items_in(*ON_ITS_WAY),
@@ -80,6 +94,7 @@ class Findings:
                 for one in self.letters
             ],
             "notes": list(self.notes),
+            "unasked": list(self.unasked),
         }
 
 
@@ -94,6 +109,7 @@ def found(
     elsewhere: int,
     letters: tuple[LetterGroup, ...],
     notes: Sequence[str] = (),
+    unasked: Sequence[str] = (),
 ) -> Findings:
     """Puts together what was read, each batch once: where it is on its way, else where it lies.
 
@@ -127,6 +143,8 @@ def found(
         present += sum(one.items for one in seen.values() if one.place not in ("refused", "nowhere"))
         rest = said.items - said.rejected - said.dropped - present
         nowhere, surplus = max(rest, lost, 0), max(-rest, 0)
+        if totals.items is None and any(run.is_held for run in spools.runs):
+            surplus = 0  # a crawl that runs goes on taking items after its tally was read
     elif lost:
         nowhere = lost
     return Findings(
@@ -147,6 +165,7 @@ def found(
         delivered_already=len(already),
         letters=letters,
         notes=tuple(notes),
+        unasked=tuple(unasked),
     )
 
 

@@ -183,8 +183,8 @@ _WORDS = {
     "int_from_float": "write a whole number",
     "float_parsing": "write a number",
     "float_type": "write a number",
-    "bool_parsing": "write true or false",
-    "bool_type": "write true or false",
+    "bool_parsing": "write on or off",
+    "bool_type": "write on or off",
 }
 _BOUNDS = {
     "greater_than": "above",

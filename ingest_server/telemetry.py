@@ -156,7 +156,7 @@ class Telemetry:
         if accepted_at is not None:
             self._latency.observe(self._clock() - accepted_at)
         if self._wrong_tables.pop(batch.table, None) is not None:
-            log.warning("table %s can be written again", table)
+            log.info("table %s can be written again", table)
         if outcome.failed:
             first = outcome.errors[0].refusal if outcome.errors else None
             log.warning(
@@ -178,7 +178,7 @@ class Telemetry:
     def reachable(self) -> None:
         """The sink answered."""
         if self._away_since is not None:
-            log.warning("PostgreSQL is back after %.1f s", self._clock() - self._away_since)
+            log.info("PostgreSQL is back after %.1f s", self._clock() - self._away_since)
             self._away_since = None
             self._sink_up.set(1)
 
@@ -226,15 +226,14 @@ class Telemetry:
         """A journal without an owner is read."""
         self._journal_adopted.inc(batches)
         if batches:
-            log.warning("%d batches come back from the journal %s", batches, path)
+            log.warning(
+                "%s from the journal %s", "1 batch comes back" if batches == 1 else f"{batches} batches come back", path
+            )
 
-    def journal_damaged(self, kept: Path, rescued: int, unreadable: int) -> None:
-        """A damaged journal was set aside."""
+    def journal_damaged(self, kept: Path, rescued: int | None, unreadable: int, *, is_exact: bool) -> None:
+        """A damaged journal was set aside; `rescued` is None where its batches were settled from it as they lay."""
         self._journal_damaged.inc()
-        log.error(
-            "a damaged journal is kept as %s: %d batches were rescued from it, %d or more cannot be read",
-            *(kept, rescued, unreadable),
-        )
+        log.error("a damaged journal is kept as %s: %s", kept, _damage(rescued, unreadable, is_exact=is_exact))
 
     def journal_left_alone(self, path: Path, reason: str) -> None:
         """A journal is not touched."""
@@ -265,6 +264,20 @@ class Telemetry:
     def settled_counts(self) -> dict[TableName, dict[str, int]]:
         """Items settled since the start, by table and outcome."""
         return {table: dict(counts) for table, counts in self._counts.items()}
+
+
+def _damage(rescued: int | None, unreadable: int, *, is_exact: bool) -> str:
+    if rescued == 0 and not (unreadable or is_exact):
+        return "nothing in it can be read"
+    rows = "1 row" if unreadable == 1 else f"{unreadable} rows"
+    if rescued is None:
+        return (
+            f"{rows} of it could not be read, the others are settled"
+            if is_exact
+            else "it could not be written any more"
+        )
+    said = f"{'1 batch was' if rescued == 1 else f'{rescued} batches were'} rescued from it, {rows} could not be read"
+    return said if is_exact else f"{said}; pages of it are broken, and what else was on them is not known"
 
 
 def _place(error: BaseException) -> str:

@@ -36,10 +36,14 @@ class InMemory:
 
 @dataclass(frozen=True, slots=True)
 class TryAgain:
-    """The same again later, under the same name; `retry_after` is the least number of seconds to wait."""
+    """The same again later, under the same name; `retry_after` is the least number of seconds to wait.
+
+    `is_told`: an ingestion server runs there, and `reason` is what it said.
+    """
 
     reason: str
     retry_after: float = 0.0
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ SEND_AGAIN = frozenset({401, 403, 404, 410})
 """Answers about a batch after which only sending it again tells how it stands: forgotten, or no longer ours to ask."""
 _MOST_DETAIL = 500
 _MOST_PAGE = 80
+_MOST_REASON = 300
 
 
 def verdict_on_sending(answer: Answer, batch: UUID) -> Verdict:
@@ -92,7 +97,7 @@ def verdict_on_sending(answer: Answer, batch: UUID) -> Verdict:
     if 200 <= status < 300:
         return _of_batch(answer, batch)
     if status in _AGAIN:
-        return TryAgain(f"answer {status}", seconds_asked_for(answer.headers))
+        return _again(answer)
     if status == 413:
         return TooLarge(problem_of(answer))
     if status in _LATER:
@@ -104,7 +109,7 @@ def verdict_on_asking(answer: Answer, batch: UUID) -> Verdict:
     """What the answer to `GET /v1/batches/{id}` means, asked while the batch was in the server's memory only."""
     if answer.status == 200:
         return _of_batch(answer, batch)
-    return TryAgain(f"answer {answer.status} about a batch", seconds_asked_for(answer.headers))
+    return _again(answer, " about a batch")
 
 
 def object_in(answer: Answer) -> dict[str, Any] | None:
@@ -124,6 +129,16 @@ def problem_of(answer: Answer) -> Problem:
         page = " ".join(answer.body[:_MOST_DETAIL].decode("utf-8", "replace").split())[:_MOST_PAGE]
         return Problem(answer.status, f"no answer of an ingestion server, check BATCHING_URL; it began {page!r}", "")
     return Problem(answer.status, str(found.get("title", "")), str(found.get("detail", ""))[:_MOST_DETAIL])
+
+
+def _again(answer: Answer, about: str = "") -> TryAgain:
+    said = ""
+    if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/problem+json":
+        found = object_in(answer) or {}
+        # One line of a log, whatever was said.
+        said = " ".join(str(found.get("detail") or found.get("title") or "").split())[:_MOST_REASON]
+    reason = f"answer {answer.status}{about}" + (f": {said}" if said else "")
+    return TryAgain(reason, seconds_asked_for(answer.headers), is_told=bool(said))
 
 
 def _of_batch(answer: Answer, batch: UUID) -> Verdict:

@@ -63,8 +63,8 @@ class Observer(Protocol):
     def sent(self, size: int) -> None:
         """A batch's body of `size` bytes went out."""
 
-    def unavailable(self, reason: str) -> None:
-        """The server could not take something; it will be tried again."""
+    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
+        """The server could not take something; it will be tried again. `is_told`: it said so itself."""
 
     def available(self) -> None:
         """The server took something."""
@@ -200,7 +200,7 @@ class Client:
                     await self._wait_out(verdict, tries)
                 case _:
                     return verdict
-        return TryAgain("the server knows the batch no longer")
+        return TryAgain("the server knows the batch no longer", is_told=True)
 
     async def _ask(self, method: str, address: str, headers: dict[str, str], body: bytes | None) -> Answer | TryAgain:
         try:
@@ -227,7 +227,7 @@ class Client:
         return self._session
 
     async def _wait_out(self, verdict: TryAgain, tries: int) -> None:
-        self._observer.unavailable(verdict.reason)
+        self._observer.unavailable(verdict.reason, is_told=verdict.is_told)
         seconds = self._seconds(verdict, tries)
         again_at = self._clock() + max(verdict.retry_after, seconds * _LEAST_SHARE)
         if await self._is_cut_short(seconds):

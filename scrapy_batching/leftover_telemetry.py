@@ -67,10 +67,11 @@ class LeftoverTelemetry:
         """A body went out."""
         self.counts["bytes/sent"] += size
 
-    def unavailable(self, reason: str) -> None:
+    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
         """The server could not take something; the first time in a row is worth a line."""
         self.counts["retries"] += 1
-        self.problem = f"the server takes nothing ({reason}): start it, or check BATCHING_URL"
+        remedy = "it takes batches again by itself" if is_told else "start it, or check BATCHING_URL"
+        self.problem = f"the server takes nothing ({reason}): {remedy}"
         if self._away_since is None:
             self._away_since = self._clock()
             logger.warning("batching: what earlier crawls left waits: %s", self.problem, extra=self._extra)

@@ -214,6 +214,7 @@ class BatchingPipeline:
         if not self._is_begun:
             self._is_begun = True
             self._farewell = None
+            self._telemetry.begun(self.crawl, self._settings.url, self._spool.directory)
             atexit.register(self._at_exit)
             if self._sending_leftovers is None:
                 self._sending_leftovers = asyncio.create_task(self._leftovers.send(), name="scrapy_batching leftovers")
@@ -306,7 +307,7 @@ class BatchingPipeline:
         except Exception as error:
             self._telemetry.defect("closing the crawl on the server", error)
         self._publish()
-        self._telemetry.summary(self.crawl, reason, server)
+        self._telemetry.summary(self.crawl, reason, server, self._spool.directory)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -325,5 +326,5 @@ class BatchingPipeline:
             self._delivery.hold(batch)
         self._delivery.spool_rest("the crawl was ended by force")
         self._publish()
-        self._telemetry.summary(self.crawl, "forced", {})
+        self._telemetry.summary(self.crawl, "forced", {}, self._spool.directory)
         self._spool.end({**self._telemetry.totals, "reason": "forced"}, is_told=False)

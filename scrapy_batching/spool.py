@@ -296,5 +296,6 @@ def require_writable(directory: Path) -> None:
     try:
         probe(directory)
     except OSError as error:
-        remedy = f"it cannot be written ({error.strerror or error}): write a directory that this user may write to"
+        reason = error.strerror or error
+        remedy = f"cannot be made or written there ({reason}): write a directory that this user may write to"
         raise SettingsRefused([Mistake("BATCHING_SPOOL_DIR", str(directory), remedy)]) from error

@@ -55,6 +55,14 @@ class Telemetry:
         named = {name: self._counts[f"items/{name}"] for name in ("rejected", "dropped", "spooled")}
         return {"items": self.enqueued, **named}
 
+    def begun(self, crawl: str, url: str, spool: Path) -> None:
+        """The first item came. A crawl that is killed says its id nowhere else."""
+        logger.info(
+            "batching: the crawl's id is %s; its items go to %s and wait in the spool %s",
+            *(crawl, url, spool.absolute()),
+            extra=self._extra,
+        )
+
     def rejected(self, error: ItemNotEncodable) -> None:
         """An item has no form as JSON."""
         self._counts["items/rejected"] += 1
@@ -87,16 +95,18 @@ class Telemetry:
         """An answer came."""
         self._counts[f"status/{status}"] += 1
 
-    def unavailable(self, reason: str) -> None:
+    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
         """The server could not take something; the first time in a row is worth a line."""
         self._counts["retries"] += 1
         self._away_because = reason
         if self._away_since is None:
             self._away_since = self._clock()
             logger.warning(
-                "batching: the server takes nothing (%s); batches wait. If it does not run: ingest-server run; if it runs"
-                " elsewhere: BATCHING_URL",
+                "batching: the server takes nothing (%s); batches wait. %s",
                 reason,
+                "It takes batches again by itself"
+                if is_told
+                else "If it does not run: ingest-server run; if it runs elsewhere: BATCHING_URL",
                 extra=self._extra,
             )
 
@@ -158,13 +168,13 @@ class Telemetry:
         is_first = self._first("kept", batch.table, problem.status if problem else reason)
         logger.log(
             logging.ERROR if is_first else logging.DEBUG,
-            "batching: %d items for %s are in the spool (%s): %s%s",
+            "batching: a batch of %d items for %s is in the spool (%s): %s%s",
             len(batch),
             batch.table,
             reason,
             path,
-            "\n  the next crawl with this spool sends them, or: scrapy batches send"
-            "\n  others for the same reason are logged as DEBUG"
+            "\n  the next crawl with this spool sends it, or: scrapy batches send"
+            "\n  others for the same reason are counted in the summary and logged as DEBUG"
             if is_first
             else "",
             extra=self._extra,
@@ -251,23 +261,26 @@ class Telemetry:
             put(PREFIX + name, counts[name])
         put(PREFIX + "backpressure_seconds", round(waited_seconds, 3))
 
-    def summary(self, crawl: str, reason: str, said: Mapping[str, int]) -> None:
+    def summary(self, crawl: str, reason: str, said: Mapping[str, int], spool: Path) -> None:
         """The one line at the end, and the stats of what the server said; counts that differ become the `finish_reason`."""
         counts = self._counts
+        spooled = counts["items/spooled"]
         for name, value in said.items():
             self._stats.set_value(f"{PREFIX}server/{name}", value)
-        logger.info(
-            "batching: crawl %s (%s): %d items taken · %d delivered · %d rejected · %d spooled · %d dropped"
-            " in %d batches; server: %s",
+        logger.log(
+            logging.WARNING if spooled or counts["items/dropped"] else logging.INFO,
+            "batching: crawl %s (%s): %d items taken · %d delivered · %d rejected · %d spooled · %d dropped; server: %s%s",
             crawl,
             reason,
             self.enqueued,
             *(counts[f"items/{name}"] for name in ("delivered", "rejected", "spooled", "dropped")),
-            counts["batches/delivered"],
             " · ".join(f"{said[name]} {name}" for name in FIGURES if name in said) or "did not say",
+            f"; the next crawl with the spool {spool.absolute()} sends what is in it, or: scrapy batches send"
+            if spooled
+            else "",
             extra=self._extra,
         )
-        wrong = mismatch(said, counts["items/spooled"] + counts["items/rejected"] - self._not_encodable)
+        wrong = mismatch(said, spooled + counts["items/rejected"] - self._not_encodable)
         if wrong:
             self._stats.set_value("finish_reason", MISMATCH)
             self._stats.set_value(PREFIX + "finish_reason", reason)

@@ -45,6 +45,28 @@ class Recorded:
     latest: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LatestCrawl:
+    """A crawl that the database knows of, and its totals."""
+
+    crawl: str
+    totals: CrawlTotals
+
+
+async def latest(dsn: str, owner: str, most: int) -> tuple[LatestCrawl, ...] | None:
+    """So many crawls, newest first; None where the database has no ledger. Raises `Unavailable` or `Misconfigured`."""
+    async with (
+        pool_until_done(dsn, size=1, statement_seconds=_STATEMENT_SECONDS) as pool,
+        connection(pool) as one,
+        one.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        if await one.fetchval("SELECT to_regclass('ingest.batches') IS NULL"):
+            return None
+        names = [row["crawl"] for row in await one.fetch(_LATEST, owner, most)]
+        found = [LatestCrawl(name, await crawl_totals(one, owner, name) or CrawlTotals()) for name in names]
+    return tuple(found)
+
+
 async def recorded(dsn: str, owner: str, crawl: str, names: Collection[UUID], *, latest: int = 5) -> Recorded | None:
     """What the database knows of the crawl and of these batches; None where it has no ledger.
 

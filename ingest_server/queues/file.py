@@ -207,11 +207,13 @@ def lock(one: Connection, path: Path) -> None:
         raise LeftAlone
 
 
-def check_meaning(one: Connection, destination: str) -> None:
-    """Raise `LeftAlone` for a file of another format, or one that is meant for another database."""
+def check_meaning(one: Connection, destination: str | None) -> None:
+    """Raise `LeftAlone` for a file of another format, or one that is meant for another database (None: for any)."""
     version = value_of(one, "PRAGMA user_version")
     if version != VERSION:
         raise LeftAlone(f"its format is {version}, and this server reads {VERSION}")
+    if destination is None:
+        return
     meant_for = value_of(one, "SELECT destination FROM about")
     if meant_for != destination:
         raise LeftAlone(f"it is meant for the database {meant_for}, and this server writes to {destination}")

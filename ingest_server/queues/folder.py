@@ -103,7 +103,9 @@ class JournalFolder:
     def put_away(self, path: Path, salvage: Salvage) -> None:
         """A damaged file whose good batches are safe elsewhere: it is kept, and never looked at again."""
         kept = self._rename(path)
-        self._telemetry.journal_damaged(kept, salvage.rescued, salvage.unreadable)
+        for head in salvage.lost:
+            self._telemetry.journal_lost(head, kept, "its body is not what was written")
+        self._telemetry.journal_damaged(kept, salvage.rescued, salvage.unreadable, is_exact=salvage.is_exact)
 
     def retire(self, file: JournalFile) -> None:
         """Remove a file in which nothing waits; one that keeps batches nobody can read stays, under another name."""
@@ -113,7 +115,7 @@ class JournalFolder:
             file.remove()
             return
         file.close()
-        self._telemetry.journal_damaged(self._rename(file.path), 0, lost)
+        self._telemetry.journal_damaged(self._rename(file.path), None, lost, is_exact=not file.is_broken)
 
     def _rename(self, path: Path) -> Path:
         kept = path.with_name(path.name + ".damaged")

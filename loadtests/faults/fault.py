@@ -32,6 +32,8 @@ class Needs:
     crawl_power: bool = False
     file_limits: bool = False
     clock: bool = False
+    kills_crawls: bool = False
+    """Whether it ends crawls without giving them time; no set-up, but what does not go with a full disk of theirs."""
     small_disk: str = ""
 
     def and_(self, other: "Needs") -> "Needs":
@@ -46,8 +48,13 @@ class Needs:
             crawl_power=self.crawl_power or other.crawl_power,
             file_limits=self.file_limits or other.file_limits,
             clock=self.clock or other.clock,
+            kills_crawls=self.kills_crawls or other.kills_crawls,
             small_disk=self.small_disk or other.small_disk,
         )
+        if both.kills_crawls and (both.small_disk == "spool" or both.file_limits):
+            raise NotPossible(
+                "a crawl whose disk is full holds items in memory, and a killed one loses them: documented"
+            )
         if (both.power or both.crawl_power) and (both.small_disk in {"journal", "spool"} or both.file_limits):
             raise NotPossible("what is noted for a power loss needs a disk with room")
         return both

@@ -228,10 +228,10 @@ FAULTS = (
     Fault("one-of-two-kill", kill_one_of_two, Needs(servers=2)),
     Fault("restart-loop", restart_loop),
     Fault("double-start", double_start),
-    Fault("crawl-kill", kill_crawl, strikes=2),
+    Fault("crawl-kill", kill_crawl, Needs(kills_crawls=True), strikes=2),
     Fault("crawl-term", term_crawl, strikes=2),
-    Fault("crawl-two-terms", two_terms_crawl, strikes=2),
+    Fault("crawl-two-terms", two_terms_crawl, Needs(kills_crawls=True), strikes=2),
     Fault("crawl-stop", stop_crawl),
     Fault("kill-after-commit", kill_after_commit, Needs(sql_proxy=True)),
-    Fault("limit-raised", raise_limit, Needs(http_proxy=True)),
+    Fault("limit-raised", raise_limit, Needs(http_proxy=True, kills_crawls=True)),
 )

@@ -43,8 +43,9 @@ class Command(ScrapyCommand):
         """What `scrapy batches -h` says."""
         return (
             "`list` shows what lies in the spool and changes nothing. `send` delivers what waits, oldest first and under the"
-            " same names; it leaves alone what a living crawl holds, and may be ended at any moment without loss. Exit code 0"
-            " when nothing waits any more, 1 when something does, 2 for a mistake in the command or the settings."
+            " same names; it leaves alone what a living crawl holds, and may be ended at any moment without loss. Exit code of"
+            " `list` 0; of `send` 0 when nothing waits any more, 1 when something does, where what a living crawl holds does"
+            " not count; of both 2 for a mistake in the command or the settings."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -69,6 +70,11 @@ class Command(ScrapyCommand):
             self.exitcode = 2
             return
         spool = spool_directory(settings, self.settings)
+        if not spool.is_dir():
+            _say(
+                f"batching: there is no directory {spool.absolute()}. If a crawl left something, its spool is another one:"
+                " take the crawl's settings (JOBDIR, BATCHING_SPOOL_DIR, its project)"
+            )
         if args == ["list"]:
             _list(spool, as_json=opts.json)
         else:
@@ -84,6 +90,8 @@ def _list(spool: Path, *, as_json: bool) -> None:
         widths = [max(len(row[column]) for row in cells) for column in range(len(_COLUMNS))]
         for row in cells:
             print("  ".join(map(str.ljust, row, widths)).rstrip())
+        batches, items, size = (sum(getattr(one, name) for one in rows) for name in ("batches", "items", "size"))
+        print(f"total: {_in_batches(items, batches)}, {size} bytes")
     else:
         print(f"nothing lies in {spool}")
 
@@ -128,13 +136,10 @@ async def _sent(leftovers: Leftovers, seconds: float | None, refused_too: bool) 
 
 
 def _print_result(result: dict[str, Any]) -> None:
-    print(
-        f"{result['delivered']['items']} items in {result['delivered']['batches']} batches delivered,"
-        f" {result['refused']['items']} items refused"
-    )
+    print(f"{_in_batches(**result['delivered'])} delivered, {result['refused']['items']} items refused")
     if result["waiting"]["batches"] or result["reason"]:
         print(
-            f"{result['waiting']['items']} items in {result['waiting']['batches']} batches wait in {result['spool']}:"
+            f"{_in_batches(**result['waiting'])} wait in {result['spool']}:"
             f" {result['reason'] or 'look at the log'}\nnothing is lost: send them with `scrapy batches send`, or the next"
             " crawl does"
         )
@@ -203,6 +208,10 @@ def _cells(one: Stock) -> Sequence[str]:
 def _sum(rows: Iterable[Stock], state: State) -> dict[str, int]:
     ones = [one for one in rows if one.state == state]
     return {"batches": sum(one.batches for one in ones), "items": sum(one.items for one in ones)}
+
+
+def _in_batches(items: int, batches: int) -> str:
+    return f"{items} {'item' if items == 1 else 'items'} in {batches} {'batch' if batches == 1 else 'batches'}"
 
 
 def _print_json(found: dict[str, Any]) -> None:

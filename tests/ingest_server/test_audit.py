@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -14,17 +12,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ingest_server import cli as program
+from ingest_server.audit_report import verdict
 from ingest_server.findings import Findings, Seen, found
-from ingest_server.model import Batch, CrawlClose, CrawlTotals
+from ingest_server.model import CrawlClose, CrawlTotals
 from ingest_server.names import uuid7
 from ingest_server.postgres.embedded import EmbeddedPostgres
-from ingest_server.queues.orphans import read_orphans
 from ingest_server.spooled import Left, Refused, Run, Spools, Tallied
 from tests import make
 from tests.asking import Asker, locked, until_blocked
 from tests.conftest import dsn_of
 from tests.ingest_server.postgres.stores import Store, store_over
-from tests.journals import journaled
+from tests.ingest_server.queues.test_orphans import journal_of
 from tests.running import running_server
 
 NOBODY = "http://127.0.0.1:9"
@@ -159,7 +157,26 @@ def test_without_the_crawl_s_own_count_nobody_can_say() -> None:
 
 def test_items_beyond_the_crawl_s_count_are_no_loss_and_are_told() -> None:
     findings = put_together(totals=CrawlTotals(batches=1, inserted=9, items=7))
-    assert (findings.missing, findings.surplus) == (0, 2)
+    assert (findings.missing, findings.surplus, findings.exit_code) == (0, 2, 1)
+    assert verdict(findings) == (
+        "the counts differ: 2 more than the crawl took; where BATCHING_CRAWL_ID is set, give every run an id of its own"
+    )
+
+
+def test_what_a_running_crawl_sends_after_its_tally_was_read_is_no_difference() -> None:
+    findings = put_together(totals=CrawlTotals(batches=1, inserted=9), spools=Spools((), (run_of(is_held=True),)))
+    assert (findings.surplus, findings.exit_code) == (0, 0)
+
+
+@pytest.mark.parametrize(("inserted", "dropped", "code"), [(10, 0, 0), (7, 0, 2), (7, 3, 1), (11, 0, 1)])
+def test_what_may_lie_in_a_journal_of_a_server_that_was_not_asked_is_not_said_to_be_missing(
+    inserted: int, dropped: int, code: int
+) -> None:
+    totals = CrawlTotals(batches=1, inserted=inserted, items=10, dropped=dropped)
+    findings = put_together(totals=totals, unasked=["/journal-1.sqlite3"])
+    assert findings.exit_code == code
+    assert ("it could not be said" in verdict(findings)) == (code == 2)
+    assert ("name it with --url" in verdict(findings)) == (code == 2)
 
 
 # The command
@@ -221,46 +238,37 @@ async def test_every_place_is_looked_into(database: str, store: Store, tmp_path:
         assert word in text
 
 
-async def journal_of(folder: Path, *batches: Batch) -> None:
-    """As a server leaves it that stops while PostgreSQL is away."""
-    queue = journaled(folder)
-    await queue.open()
-    for one in batches:
-        await queue.put(one)
-    await queue.close()
+async def test_a_server_that_was_not_asked_leaves_it_open(database: str, sql, store: Store, tmp_path: Path) -> None:
+    await store.ledger.close_crawl("", "c", CrawlClose(2, reason="finished"))
+    where = ("c", "--database", database, "--spool", str(tmp_path / "none"), "--data-dir", str(tmp_path))
+    with running_server("--database", database, "--data-dir", str(tmp_path)) as server:
+        asker = Asker(server.port)
+        async with locked(sql, "things"):
+            sent = asker.send("things", {"a": 1}, {"a": 2}, ingest_crawl="c").json["id"]
+            done = await audit_of(*where)
+            assert done.exit_code == 2, done.output
+            assert "it could not be said what is missing: 2 not seen anywhere" in done.output.splitlines()[-1]
+            assert (await audit_of(*where, "--url", server.url)).exit_code == 0
+        asker.settled(sent)
+        assert (await audit_of(*where)).exit_code == 0
 
 
-async def test_a_journal_is_read_and_stays_as_it_was(tmp_path: Path) -> None:
-    batch = make.batch({"a": 1}, {"a": 2}, crawl="c")
-    await journal_of(tmp_path, batch, make.batch({"a": 1}, crawl="other"), make.batch({"a": 1}, crawl="c", owner="o"))
-    for _ in range(2):
-        ((where, head),) = read_orphans(tmp_path, "", "c").batches
-        assert (where.parent, head.id, head.total) == (tmp_path, batch.id, 2)
-    broken = tmp_path / "journal-x.sqlite3"
-    broken.write_bytes(b"nonsense" * 1000)
-    (said,) = read_orphans(tmp_path, "", "c").unread
-    assert str(broken) in said
-    assert broken.exists()
-    assert read_orphans(tmp_path / "none", "", "c").batches == ()
-
-
-def test_a_journal_in_use_is_told(tmp_path: Path) -> None:
-    """Its owner is another process, as a server is."""
-    code = (
-        "import sys; from pathlib import Path; from ingest_server.queues.file import JournalFile;"
-        "one = JournalFile.create(Path(sys.argv[1]), 'x'); print('held', flush=True); sys.stdin.read()"
-    )
-    path = tmp_path / "journal-held.sqlite3"
-    owner = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == "held\n"
-        assert read_orphans(tmp_path, "", "c").in_use == (path,)
-    finally:
-        owner.communicate("")
-    assert read_orphans(tmp_path, "", "c").in_use == ()
+async def test_without_a_crawl_the_latest_are_listed(database: str, store: Store, tmp_path: Path) -> None:
+    arguments = ("--database", database)
+    assert "this database knows of no crawl" in (await audit_of(*arguments)).output
+    await store.write(make.batch({"a": 1}, {"a": "x"}, crawl="open"))
+    await store.ledger.close_crawl("", "closed", CrawlClose(5, rejected=1, spooled=1, reason="finished"))
+    done = await audit_of(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    said = {one["crawl"]: one for one in json.loads(done.output)}
+    assert said["closed"].pop("closed").startswith("20")
+    assert said == {
+        "closed": {"crawl": "closed", "reason": "finished", "items": 5, "expected": 3, "processed": 0},
+        "open": {"crawl": "open", "reason": None, "closed": None, "items": None, "expected": None, "processed": 2},
+    }
+    (heading, *lines) = (await audit_of(*arguments)).output.splitlines()
+    assert heading.split() == ["crawl", "reason", "closed", "items", "expected", "processed"]
+    assert {line.split()[0] for line in lines} == {"closed", "open"}
 
 
 async def test_what_waits_in_a_running_server_is_on_its_way(database: str, sql, tmp_path: Path) -> None:
@@ -303,6 +311,7 @@ async def test_what_cannot_be_audited_is_exit_code_2_with_the_remedy(
         assert "secret" not in done.output
     done = await audit_of("c", "--database", database, *spool)
     assert "the latest crawls are the-other" in done.output
+    assert "--spool (JOBDIR/batching for a crawl with a JOBDIR)" in done.output
 
 
 def test_an_embedded_postgresql_that_does_not_run_is_started_for_as_long_as_it_takes(reachable_path: Path) -> None:

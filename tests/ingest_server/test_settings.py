@@ -89,7 +89,7 @@ def test_a_mistake_names_what_was_written_where_and_what_to_write(monkeypatch) -
     assert "--port abc: write a whole number" in refusal({"port": "abc"})
     assert "--port 70000: write a number that is at most 65535" in refusal({"port": "70000"})
     assert "--log-level loud: write debug, info, warning or error" in refusal({"log_level": "loud"})
-    assert "--journal maybe: write true or false" in refusal({"journal": "maybe"})
+    assert "--journal maybe: write on or off" in refusal({"journal": "maybe"})
     write('workres = 3\nschema = 4\n[table.t]\nmodes = "append"\n')
     text = refusal()
     assert "workres in ingest.toml: there is no such setting, did you mean workers?" in text

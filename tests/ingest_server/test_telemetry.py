@@ -1,6 +1,7 @@
 """One call per fact: counted, and logged where somebody should see it."""
 
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -66,6 +67,7 @@ def test_dead_letters_are_told_of_by_reason_and_never_by_content(telemetry: Tele
 
 
 def test_an_outage_is_told_of_once_with_its_length(telemetry: Telemetry, clock: Clock, caplog) -> None:
+    caplog.set_level("INFO")
     assert not telemetry.sink_is_away
     for _ in range(5):
         telemetry.outage("connection refused")
@@ -77,10 +79,11 @@ def test_an_outage_is_told_of_once_with_its_length(telemetry: Telemetry, clock: 
     assert not telemetry.sink_is_away
     assert "ingest_sink_errors_total 5.0" in figures(telemetry)
     assert caplog.text.count("PostgreSQL is away") == 1
-    assert caplog.text.count("is back after 7.5 s") == 1
+    assert [one.levelname for one in caplog.records if "is back after 7.5 s" in one.getMessage()] == ["INFO"]
 
 
 def test_a_table_that_cannot_be_written_is_told_of_once_for_each_reason(telemetry: Telemetry, caplog) -> None:
+    caplog.set_level("INFO")
     batch = make.batch({})
     for reason in ("missing", "missing", "no privilege"):
         telemetry.set_aside(batch, reason, 1.0, table_is_wrong=True)
@@ -88,7 +91,23 @@ def test_a_table_that_cannot_be_written_is_told_of_once_for_each_reason(telemetr
     assert telemetry.wrong_tables[batch.table].reason == "no privilege"
     telemetry.settled(batch, settled_of(batch))
     assert batch.table not in telemetry.wrong_tables
-    assert "table things can be written again" in caplog.text
+    assert [one.levelname for one in caplog.records if "table things can be written again" in one.getMessage()] == [
+        "INFO"
+    ]
+
+
+def test_a_damaged_journal_is_told_of_in_exact_words(telemetry: Telemetry, caplog) -> None:
+    told = {
+        (0, 0, False): "nothing in it can be read",
+        (1, 2, True): "1 batch was rescued from it, 2 rows could not be read",
+        (9, 1, False): "9 batches were rescued from it, 1 row could not be read; pages of it are broken,",
+        (None, 1, True): "1 row of it could not be read, the others are settled",
+        (None, 0, False): "it could not be written any more",
+    }
+    for (rescued, unreadable, is_exact), words in told.items():
+        caplog.clear()
+        telemetry.journal_damaged(Path("kept"), rescued, unreadable, is_exact=is_exact)
+        assert f"a damaged journal is kept as kept: {words}" in caplog.text
 
 
 def test_overload_is_counted_always_and_logged_now_and_then(telemetry: Telemetry, clock: Clock, caplog) -> None:

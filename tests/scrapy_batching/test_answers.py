@@ -56,6 +56,30 @@ def test_a_final_answer_carries_the_problem(statuses, kind):
         assert str(verdict.problem) == f"{status} No: because"
 
 
+@pytest.mark.parametrize("content_type", ["application/problem+json", "Application/Problem+JSON; charset=utf-8"])
+def test_what_the_server_says_while_it_takes_nothing_is_one_bounded_line(content_type):
+    body = json.dumps({"title": "t", "detail": "the journal\nis full " + "x" * 9_000}).encode()
+    verdict = verdict_on_sending(Answer(503, {"Content-Type": content_type}, body), NAME)
+    assert isinstance(verdict, TryAgain)
+    assert verdict.is_told
+    assert verdict.reason.startswith("answer 503: the journal is full xxx")
+    assert len(verdict.reason) < 350
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html", b"<p>down</p>"),
+        ("application/json", b'{"detail": "a gateway\'s"}'),
+        ("application/problem+json", b"cut o"),
+        ("application/problem+json", b"{}"),
+    ],
+)
+def test_what_is_no_problem_says_nothing_about_a_server(content_type, body):
+    given = Answer(503, {"Content-Type": content_type}, body)
+    assert verdict_on_sending(given, NAME) == TryAgain("answer 503")
+
+
 def test_a_problem_that_is_a_page_is_shown_by_its_beginning():
     verdict = verdict_on_sending(Answer(400, {}, b"<p>" + b"x" * 9_000 + b"\xff"), NAME)
     assert isinstance(verdict, Refused)

@@ -33,6 +33,7 @@ class Notes:
         self.statuses: Counter[int] = Counter()
         self.bodies: list[int] = []
         self.reasons: list[str] = []
+        self.told: list[bool] = []
         self.taken = 0
 
     def answered(self, status: int) -> None:
@@ -41,8 +42,9 @@ class Notes:
     def sent(self, size: int) -> None:
         self.bodies.append(size)
 
-    def unavailable(self, reason: str) -> None:
+    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
         self.reasons.append(reason)
+        self.told.append(is_told)
 
     def available(self) -> None:
         self.taken += 1
@@ -101,13 +103,16 @@ async def test_a_body_may_be_compressed(server, coding):
 
 @pytest.mark.parametrize("status", [408, 409, 429, 502, 503, 504])
 async def test_what_may_pass_is_tried_again_under_the_same_name(server, bench, status):
-    server.tricks.extend([says(status, Retry_After="7"), shows(status, "a proxy's page")])
+    full = says(status, "try again later", "the journal is full", Retry_After="7")
+    server.tricks.extend([full, shows(status, "a proxy's page")])
     one = batch()
     assert await bench.client.deliver(one) == Delivered(3, 0)
     assert server.sent == [str(one.id)] * 3
     # Retry-After is a minimum; without one the pause is our own, twice as long as the first would have been.
     assert bench.pauses == [7, 1.0]
     assert bench.notes.statuses == {status: 2, 200: 1}
+    assert bench.notes.reasons == [f"answer {status}: the journal is full", f"answer {status}"]
+    assert bench.notes.told == [True, False]
     assert bench.notes.taken == 1
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_a_server_that_said_nothing_is_no_mismatch():
 def test_a_mismatch_is_an_error_with_the_remedy(caplog):
     facts, stats = telemetry()
     with caplog.at_level(logging.INFO):
-        facts.summary("it's c", "finished", {"expected": 5, "processed": 4, "missing": 1, "inserted": 4})
+        facts.summary("it's c", "finished", {"expected": 5, "processed": 4, "missing": 1, "inserted": 4}, Path("spool"))
     line, error = caplog.records
     assert line.getMessage().endswith("server: 5 expected · 4 processed · 1 missing")
     assert error.levelno == logging.ERROR

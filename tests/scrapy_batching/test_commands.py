@@ -115,7 +115,7 @@ async def test_what_was_refused_is_counted_right_when_it_is_sent_at_last(databas
     await sql.execute("DELETE FROM ingest.batches WHERE id = $1", first)
     with running_server("--database", database) as server:
         code, out, _ = await typing(tmp_path, "send", "--refused", BATCHING_URL=server.url)
-        assert (code, out) == (0, "2 items in 1 batches delivered, 0 items refused\n")
+        assert (code, out) == (0, "2 items in 1 batch delivered, 0 items refused\n")
         seen = (await asyncio.to_thread(Asker(server.port).get, "/v1/crawls/old")).json
     assert seen | {"items": 5, "rejected": 0, "expected": 5, "missing": 0} == seen
     assert list((tmp_path / "spool").glob("refused/*/*")) == []
@@ -150,12 +150,24 @@ async def test_list_says_what_lies_there_and_changes_nothing(server, tmp_path):
     assert (second["crawl"], second["items"], second["state"]) == ("living", 4, "in use")
     assert (third["run"], third["table"], third["items"], third["state"]) == ("", "bad", 2, "refused")
     code, out, _ = await typing(tmp_path, "list")
-    heading, *rows = out.splitlines()
+    heading, *rows, total = out.splitlines()
+    assert total == f"total: 11 items in 4 batches, {sum(row['bytes'] for row in found['rows'])} bytes"
     assert heading.split() == ["run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state"]
     assert [row.split("  ")[-1].strip() for row in rows] == ["waiting", f"in use by pid {os.getpid()}", "refused"]
     assert everything(spool) == before
-    code, out, _ = await typing(tmp_path, "list", BATCHING_SPOOL_DIR="none")
-    assert (code, out) == (0, "nothing lies in none\n")
+    code, out, err = await typing(tmp_path, "list")
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("list", "nothing lies in none\n"), ("send", "0 items in 0 batches delivered, 0 items refused\n")],
+)
+async def test_a_spool_that_is_not_there_is_told(tmp_path, command, said):
+    code, out, err = await typing(tmp_path, command, BATCHING_SPOOL_DIR="none")
+    assert (code, out) == (0, said)
+    assert f"there is no directory {tmp_path / 'none'}." in err
+    assert not (tmp_path / "none").exists()
 
 
 async def test_send_tells_a_program_how_it_went(server, tmp_path):
@@ -179,7 +191,7 @@ async def test_send_gives_up_in_time_and_says_what_to_do(free_port, tmp_path):
     left_by(tmp_path / "spool", 2)
     code, out, _ = await typing(tmp_path, "send", "--timeout", "0.2", BATCHING_URL=f"http://127.0.0.1:{free_port}")
     assert code == 1
-    assert "2 items in 1 batches wait in spool: the 0.2 s of --timeout are over; the server takes nothing (" in out
+    assert "2 items in 1 batch wait in spool: the 0.2 s of --timeout are over; the server takes nothing (" in out
     assert "start it, or check BATCHING_URL" in out
     assert find_runs(tmp_path / "spool")[0][0].left()
 

@@ -58,6 +58,20 @@ async def test_items_of_a_class_go_to_its_table_and_dicts_to_the_spider_s(server
     assert tables == {'"shop.example"': [1], "http_result": [2, 4], "book": [3]}
 
 
+@pytest.mark.parametrize("item", [{"n": 1}, {"n": object()}], ids=["taken", "rejected"])
+async def test_the_crawl_s_id_is_logged_with_its_first_item(server, make, tmp_path, caplog, item):
+    """A crawl that is killed says it nowhere else, and without it nobody can audit the crawl."""
+    pipeline = make(BATCHING_TOKEN="s3cret-token", BATCHING_CRAWL_ID="mine")
+    with caplog.at_level("INFO"):
+        assert "mine" not in caplog.text
+        pipeline.process_item(item)
+        pipeline.process_item(item)
+    (line,) = [one.getMessage() for one in caplog.records if "the crawl's id is mine;" in one.getMessage()]
+    assert server.url in line
+    assert str(tmp_path / "spool") in line
+    assert "s3cret" not in caplog.text
+
+
 async def test_what_happens_to_an_item_afterwards_is_its_own_affair(server, make):
     pipeline = make()
     item = {"tags": ["a"]}

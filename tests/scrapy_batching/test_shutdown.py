@@ -150,12 +150,13 @@ async def test_a_server_that_is_away_at_the_close_leaves_items_in_the_spool(tmp_
     stats = crawl.batching()
     assert stats["items/spooled"] == 7
     assert balanced(stats)
-    assert "the next crawl with this spool sends them, or: scrapy batches send" in crawl.log
+    assert "the next crawl with this spool sends it, or: scrapy batches send" in crawl.log
     (run,) = crawl.runs
     said = json.loads((run / "close.json").read_text())
     assert said == {"items": 7, "rejected": 0, "dropped": 0, "spooled": 7, "reason": "finished"}
     assert "s3cret-token" not in crawl.log
     assert crawl.log.count("the server takes nothing") == 1
+    assert f"the next crawl with the spool {tmp_path / 'spool'} sends what is in it" in crawl.log
     assert "server: did not say" in crawl.log
 
 

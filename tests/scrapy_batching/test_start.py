@@ -80,6 +80,17 @@ async def test_wrong_settings_stop_the_crawl_with_exit_code_1_and_every_remedy(t
     assert "s3cret" not in log
 
 
+async def test_the_message_about_a_setting_is_the_last_that_is_said(tmp_path):
+    """Scrapy prints its traceback before it; the docs say so."""
+    (tmp_path / "spider.py").write_text("import scrapy\n" + NUMBERS)
+    code, log = await scrapy(tmp_path, "runspider", "spider.py", BATCHING_SPOOL_DIR=tmp_path / "spider.py" / "x")
+    assert code == 1
+    traceback, _, said = log.partition("SettingsRefused: ")
+    assert "Traceback (most recent call last)" in traceback
+    assert len(said.strip().splitlines()) == 2
+    assert "spider.py/x: cannot be made or written there (" in said
+
+
 async def test_a_reactor_without_asyncio_is_refused_with_the_remedy(tmp_path):
     (tmp_path / "spider.py").write_text("import scrapy\n" + NUMBERS)
     select = {"TWISTED_REACTOR": "twisted.internet.selectreactor.SelectReactor", "FORCE_CRAWLER_PROCESS": "1"}

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
+from scrapy_batching.leftover_telemetry import LeftoverTelemetry
 from tests.scrapy_batching.make import batch, telemetry
 
 
@@ -40,6 +41,22 @@ def test_the_server_going_and_coming_is_one_line_each(caplog):
     assert stats["retries"] == 51
 
 
+def test_only_where_no_server_answered_is_the_remedy_to_run_one(caplog):
+    telemetry()[0].unavailable("answer 503: the journal is full", is_told=True)
+    LeftoverTelemetry().unavailable("answer 503: the journal is full", is_told=True)
+    for one in caplog.records:
+        assert "(answer 503: the journal is full)" in one.getMessage()
+        assert "t takes batches again by itself" in one.getMessage()
+        assert "BATCHING_URL" not in one.getMessage()
+    caplog.clear()
+    telemetry()[0].unavailable("no answer within 60 s")
+    LeftoverTelemetry().unavailable("no answer within 60 s")
+    for one in caplog.records:
+        assert "BATCHING_URL" in one.getMessage()
+        assert "by itself" not in one.getMessage()
+    assert len(caplog.records) == 2
+
+
 def test_an_altered_item_is_told_once_for_each_class(caplog):
     facts, stats = telemetry()
     for name in ("A", "A", "B", "A"):
@@ -61,12 +78,40 @@ def test_the_summary_is_one_line(caplog):
     facts, stats = telemetry()
     facts.enqueued = 5
     with caplog.at_level(logging.INFO):
-        facts.summary("c-1", "finished", {"expected": 5, "processed": 5, "missing": 0, "inserted": 5})
-    (line,) = [one.getMessage() for one in caplog.records]
+        facts.summary("c-1", "finished", {"expected": 5, "processed": 5, "missing": 0, "inserted": 5}, Path("spool"))
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert record.levelno == logging.INFO
     assert "crawl c-1 (finished): 5 items taken" in line
     assert line.endswith("server: 5 expected · 5 processed · 0 missing")
     assert (stats["server/missing"], stats["server/inserted"]) == (0, 5)
     assert "finish_reason" not in stats
+
+
+def test_the_summary_warns_of_what_is_spooled_and_says_where_and_what_sends_it(caplog):
+    facts, _ = telemetry()
+    for _ in range(3):
+        facts.kept(batch(2), Path("/spool/run/books/x.ndjson"), "the server is away", None)
+    (first,) = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert "a batch of 2 items for books is in the spool" in first
+    assert "others for the same reason are counted in the summary" in first
+    caplog.clear()
+    facts.summary("c-1", "finished", {}, Path("spool"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "6 spooled" in record.getMessage()
+    assert str(Path("spool").absolute()) in record.getMessage()
+    assert record.getMessage().endswith("scrapy batches send")
+
+
+def test_the_summary_warns_of_what_is_dropped(caplog):
+    facts, _ = telemetry()
+    facts.dropped()
+    caplog.clear()
+    facts.summary("c-1", "finished", {}, Path("spool"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "scrapy batches send" not in record.getMessage(), "nothing of it is in the spool"
 
 
 def test_dropped_items_are_told_at_growing_intervals(caplog):

@@ -55,7 +55,7 @@ async def test_what_is_no_database_is_set_aside(tmp_path, caplog) -> None:
     telemetry = Telemetry()
     assert await read(tmp_path, telemetry) == ([], [])
     assert names(tmp_path) == ["journal-garbage.sqlite3.damaged"]
-    assert "a damaged journal is kept as" in caplog.text
+    assert "journal-garbage.sqlite3.damaged: nothing in it can be read" in caplog.text
     assert "ingest_journal_damaged_total 1.0" in figures(telemetry)
 
 
@@ -104,11 +104,34 @@ async def test_a_body_with_a_flipped_bit_is_lost_aloud_and_its_file_kept(tmp_pat
     assert await read(tmp_path, Telemetry()) == ([], [])
 
 
+async def test_a_body_lost_in_a_salvaged_file_is_told_like_a_single_one(tmp_path, batches, caplog) -> None:
+    file = await left(tmp_path, batches)
+    content = bytearray(file.read_bytes())
+    content[content.index(b"F" * 10_000)] ^= 1
+    broken = content.index(b"J" * 16_000) // PAGE * PAGE  # its first bytes say where the body goes on
+    content[broken : broken + 4] = b"\xff" * 4
+    flip_head(content, batches[7])
+    file.write_bytes(content)
+    telemetry = Telemetry()
+    found, _ = await read(tmp_path, telemetry)
+    wanted = [one for number, one in enumerate(batches) if number not in (5, 7, 9)]
+    assert sorted(found, key=batches.index) == wanted, "each once, and whole"
+    for one in (batches[5], batches[9]):
+        assert f"lost: batch {one.id}, table things, 1 items, crawl {one.crawl or '-'} cannot be read" in caplog.text
+    assert caplog.text.count("lost: batch") == 2, "nobody knows the third's name"
+    assert "ingest_journal_lost_total 2.0" in figures(telemetry)
+    assert f"{COUNT - 3} batches were rescued from it, 3 rows could not be read" in caplog.text
+
+
+def flip_head(content: bytearray, batch: Batch) -> None:
+    """Its head names another table."""
+    content[content.index(b'"public","things"', content.index(str(batch.id).encode())) + 10] ^= 1
+
+
 async def test_a_head_with_a_flipped_bit_is_not_believed(tmp_path, batches) -> None:
     file = await left(tmp_path, batches)
     content = bytearray(file.read_bytes())
-    place = content.index(b'"public","things"', content.index(str(batches[7].id).encode()))
-    content[place + 10] ^= 1  # another table
+    flip_head(content, batches[7])
     file.write_bytes(content)
     found, _ = await read(tmp_path, Telemetry())
     assert found == [one for one in batches if one is not batches[7]]
