@@ -33,16 +33,24 @@ class DrainRate:
         self._settled.append((now, seconds, size))
         self._seconds += seconds
         self._bytes += size
+        self._forget(now)
 
     @property
     def bytes_per_second(self) -> float:
         """Over the last 30 seconds; 0 where nothing was settled."""
-        horizon = self.clock() - _WINDOW_SECONDS
-        while self._settled and self._settled[0][0] < horizon:
+        self._forget(self.clock())
+        return self._bytes / max(0.001, self._seconds) if self._settled else 0.0
+
+    @property
+    def remembered(self) -> int:
+        """How many batches of these seconds it keeps in mind, whether or not anybody asks for the rate."""
+        return len(self._settled)
+
+    def _forget(self, now: float) -> None:
+        while self._settled and self._settled[0][0] < now - _WINDOW_SECONDS:
             _, seconds, size = self._settled.popleft()
             self._seconds -= seconds
             self._bytes -= size
-        return self._bytes / max(0.001, self._seconds) if self._settled else 0.0
 
 
 class Memory:

@@ -64,6 +64,16 @@ def test_workers_side_by_side_share_their_time(clock: Clock, rate: DrainRate) ->
     assert rate.bytes_per_second == 400
 
 
+def test_the_drain_rate_forgets_although_nobody_asks_for_it():
+    now = [0.0]
+    rate = DrainRate(lambda: now[0])
+    for _ in range(1000):
+        now[0] += 1
+        rate.drained(10, since=now[0] - 1)
+    assert rate.remembered < 40
+    assert rate.bytes_per_second == 10
+
+
 def test_retry_after_is_what_waits_by_how_fast_it_drains(admission, queue, rate, clock) -> None:
     queue.bytes = 5000
     assert admission.retry_after() == 5  # nothing is known yet
