@@ -11,7 +11,8 @@ from pathlib import Path
 import orjson
 
 from loadtests.faults.crawls import Slot
-from loadtests.faults.fault import Fault, Needs
+from loadtests.faults.fault import Fault
+from loadtests.faults.needs import Needs
 from loadtests.faults.power import durable_image, forget, state_of
 from loadtests.faults.sequence import index_of
 from loadtests.faults.situations import extra, until

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from loadtests.faults.database import away
 from loadtests.faults.disks import fill, free, limit_files
-from loadtests.faults.fault import Fault, Needs, Strike
+from loadtests.faults.fault import Fault, Strike
+from loadtests.faults.needs import Needs
 from loadtests.faults.power import forget
 from loadtests.faults.situations import journaled
 from loadtests.faults.world import World

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadtests.faults.fault import NotPossible
+from loadtests.faults.needs import NotPossible
 
 _BALLAST = "ballast"
 _SMALL = 2**30

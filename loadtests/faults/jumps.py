@@ -4,7 +4,8 @@ import asyncio
 import random
 
 from loadtests.faults.clock import set_clock
-from loadtests.faults.fault import Fault, Needs
+from loadtests.faults.fault import Fault
+from loadtests.faults.needs import Needs
 from loadtests.faults.world import World
 
 _MOST_SECONDS = 3 * 86_400

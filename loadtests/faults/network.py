@@ -4,7 +4,8 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from loadtests.faults.fault import Fault, Needs, Strike
+from loadtests.faults.fault import Fault, Strike
+from loadtests.faults.needs import Needs
 from loadtests.faults.proxy import (
     AnswerWith,
     Behaviour,

@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 
 from loadtests.faults.database import away
-from loadtests.faults.fault import Fault, Needs
+from loadtests.faults.fault import Fault
+from loadtests.faults.needs import Needs
 from loadtests.faults.servers import Server
 from loadtests.faults.situations import journaled
 from loadtests.faults.world import World

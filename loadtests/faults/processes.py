@@ -6,8 +6,9 @@ import signal
 
 from loadtests.faults.crawls import Run
 from loadtests.faults.database import away
-from loadtests.faults.fault import Fault, Needs
+from loadtests.faults.fault import Fault
 from loadtests.faults.hang import SCRAPYS
+from loadtests.faults.needs import Needs
 from loadtests.faults.proxy import HoldAnswers, Through
 from loadtests.faults.servers import Server
 from loadtests.faults.situations import SENDER_ITEMS, ended, extra, has_rows, journaled, quiet, until

@@ -10,9 +10,9 @@ from pathlib import Path
 from loadtests.errors import RunError
 from loadtests.faults.audited import audited
 from loadtests.faults.checker import Findings, Sent, check
-from loadtests.faults.fault import Needs, NotPossible
 from loadtests.faults.journals import check_journal
 from loadtests.faults.leftovers import deliver
+from loadtests.faults.needs import Needs, NotPossible
 from loadtests.faults.postgres import Postgres
 from loadtests.faults.schedule import Moment, Round
 from loadtests.faults.world import World, world

@@ -5,7 +5,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from loadtests.faults.fault import Fault, Needs, NotPossible
+from loadtests.faults.fault import Fault
+from loadtests.faults.needs import Needs, NotPossible
 
 _MIXED = (2, 3)
 _FIRST, _LAST = 0.08, 0.9

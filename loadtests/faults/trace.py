@@ -18,7 +18,7 @@ from uuid import uuid4
 import psutil
 
 from loadtests.errors import PartError
-from loadtests.faults.fault import NotPossible
+from loadtests.faults.needs import NotPossible
 
 _CALLS = "fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg"
 _SHOWN = 20_000

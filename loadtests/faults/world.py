@@ -12,8 +12,8 @@ import aiohttp
 
 from loadtests.faults.crawls import CrawlWay, Slot
 from loadtests.faults.disks import small_disk
-from loadtests.faults.fault import Needs
 from loadtests.faults.hooks import Hooks
+from loadtests.faults.needs import Needs
 from loadtests.faults.postgres import Postgres
 from loadtests.faults.proxy import Proxy
 from loadtests.faults.sequence import OPTIONS, TABLES

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.faults.disks import fill, free, limit_files, small_disk
-from loadtests.faults.fault import NotPossible
+from loadtests.faults.needs import NotPossible
 
 
 def mounts() -> str:

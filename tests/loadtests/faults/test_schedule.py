@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 
 from loadtests.faults.catalogue import BY_NAME, FAULTS
-from loadtests.faults.fault import Needs, NotPossible
+from loadtests.faults.needs import Needs, NotPossible
 from loadtests.faults.schedule import Round, rounds
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from loadtests.faults.fault import NotPossible
+from loadtests.faults.needs import NotPossible
 from loadtests.faults.trace import Call, examine, trace
 
 
