@@ -113,7 +113,7 @@ class Held(Numbers):
     async def watch(self):
         water = Water.of(self.crawler)
         while not water.waited_seconds:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
         self.logger.info("HELD with %d waiting", water.items)
 
     async def start(self):
