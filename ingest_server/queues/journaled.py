@@ -1,6 +1,5 @@
 """The queue on disk: a batch is in the journal, and fsynced, before anyone is told so. Memory holds what it has room for."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -9,6 +8,7 @@ from ingest_server.errors import Overloaded
 from ingest_server.model import Ack, Batch, BatchHead
 from ingest_server.queues.files import Place, Placed, Unreadable
 from ingest_server.queues.folder import JournalFolder
+from ingest_server.queues.line import Lined
 from ingest_server.queues.writer import JournalWriter, Pace
 from ingest_server.telemetry import Telemetry
 
@@ -33,7 +33,7 @@ class Bounds:
     held_items: int
 
 
-class JournaledQueue:
+class JournaledQueue(Lined[_Entry]):
     """`ingest_server.ports.BatchQueue` that outlives the process: what was put comes back at the next start, or elsewhere."""
 
     promise: Ack = "journaled"
@@ -48,41 +48,24 @@ class JournaledQueue:
         lost: Callable[[BatchHead], None],
         pace: Pace | None = None,
     ) -> None:
+        super().__init__()
         self._telemetry = telemetry
         self._bounds = bounds
         self._tell_restored = restored
         self._tell_lost = lost
         self._writer = JournalWriter(folder, telemetry, adopted=self._adopted, pace=pace or Pace())
-        self._ready: asyncio.Queue[_Entry | None] = asyncio.Queue()
-        self._kept: dict[tuple[str, UUID], _Entry] = {}
         self._behind: dict[tuple[str, UUID], list[_Entry]] = {}
-        self._aside: dict[tuple[str, UUID], asyncio.TimerHandle] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._closed = False
         self._held_items = 0
         self.journal_bytes = 0
         """What waits, as the budget counts it."""
-        self.items = 0
-        self.bytes = 0
         self.held_bytes = 0
-
-    @property
-    def batches(self) -> int:
-        """Batches that were put and not yet acknowledged."""
-        return len(self._kept)
-
-    @property
-    def set_aside_count(self) -> int:
-        """Batches that wait for their next try."""
-        return len(self._aside)
 
     @property
     def full(self) -> str | None:
         """Why nothing more is taken now, if so: the disk, or the budget."""
         if self._writer.failing is not None:
             return self._writer.failing
-        if self._kept and self.journal_bytes + _LEAST_BYTES > self._bounds.journal_bytes:
+        if self._line and self.journal_bytes + _LEAST_BYTES > self._bounds.journal_bytes:
             return f"the journal is full: {self.journal_bytes} bytes wait, of at most {self._bounds.journal_bytes}"
         return None
 
@@ -92,11 +75,11 @@ class JournaledQueue:
 
     async def put(self, batch: Batch) -> None:
         """Keep the batch; it is fsynced once this returns. Raises `Overloaded` where the journal is full or the disk fails."""
-        if self._closed:
+        if self._line.is_closed:
             raise Overloaded("the server is shutting down")
         if reason := self.full:
             raise Overloaded(reason)
-        if self._kept and self.journal_bytes + _charge(batch) > self._bounds.journal_bytes:
+        if self._line and self.journal_bytes + _charge(batch) > self._bounds.journal_bytes:
             raise Overloaded(
                 f"the journal holds {self.journal_bytes} bytes of at most {self._bounds.journal_bytes}: "
                 "there is no room for this batch"
@@ -110,35 +93,26 @@ class JournaledQueue:
             self._bring_forward(entry.head)
             raise
         self._hold(entry, batch.body)
-        self._ready.put_nowait(entry)
+        self._line.ready(entry.head)
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Batches as they become ready, in the order of their coming. Ends after `close`."""
-        while not self._closed:
-            entry = await self._ready.get()
-            if entry is None:
-                self._ready.put_nowait(None)  # for the next taker
-                return
+        async for entry in self._line:
             body = entry.body if entry.body is not None else await self._load(entry)
             if body is not None:
                 yield entry.head.with_body(body)
 
     def set_aside(self, batch: BatchHead, seconds: float) -> None:
         """Give the batch back; it becomes ready again after so many seconds."""
-        entry = self._kept[batch.name]
+        entry = self._line[batch]
         body = self._let_go(entry)
         if body is not None:
             self._hold(entry, body)
-
-        def ready() -> None:
-            del self._aside[batch.name]
-            self._ready.put_nowait(entry)
-
-        self._aside[batch.name] = asyncio.get_running_loop().call_later(seconds, ready)
+        self._line.set_aside(batch, seconds)
 
     async def ack(self, batch: BatchHead) -> None:
         """The batch is settled: forget it. The file forgets it a moment later; until then it may come again, and is absorbed."""
-        entry = self._kept[batch.name]
+        entry = self._line[batch]
         assert entry.place is not None
         self._writer.forget(entry.place)
         self._remove(entry)
@@ -149,18 +123,9 @@ class JournaledQueue:
             else:
                 self._restore(later)
 
-    async def drain(self) -> None:
-        """Return when every batch is acknowledged."""
-        while self._kept:
-            await self._empty.wait()
-
     async def close(self) -> None:
         """End every iteration, and close the journal. Batches that are still here stay in it, for the next start."""
-        self._closed = True
-        for timer in self._aside.values():
-            timer.cancel()
-        self._aside.clear()
-        self._ready.put_nowait(None)
+        self._line.close()
         await self._writer.close()
 
     def _adopted(self, found: Sequence[Placed]) -> None:
@@ -169,12 +134,12 @@ class JournaledQueue:
 
     def _restore(self, entry: _Entry) -> None:
         """Take up a batch from a file. One of the same name that is here already goes first."""
-        if entry.head.name in self._kept:
+        if entry.head in self._line:
             self._behind.setdefault(entry.head.name, []).append(entry)
             return
         self._add(entry)
         self._tell_restored(entry.head)
-        self._ready.put_nowait(entry)
+        self._line.ready(entry.head)
 
     def _bring_forward(self, head: BatchHead) -> None:
         for later in self._behind.pop(head.name, ()):
@@ -197,20 +162,13 @@ class JournaledQueue:
         return body
 
     def _add(self, entry: _Entry) -> None:
-        self._kept[entry.head.name] = entry
-        self.items += entry.head.total
-        self.bytes += entry.head.size
+        self._line.add(entry.head, entry)
         self.journal_bytes += _charge(entry.head)
-        self._empty.clear()
 
     def _remove(self, entry: _Entry) -> None:
         self._let_go(entry)
-        del self._kept[entry.head.name]
-        self.items -= entry.head.total
-        self.bytes -= entry.head.size
+        self._line.remove(entry.head)
         self.journal_bytes -= _charge(entry.head)
-        if not self._kept:
-            self._empty.set()
 
     def _hold(self, entry: _Entry, body: bytes) -> None:
         """Keep the body in memory if there is room; else it is read again from the journal."""
