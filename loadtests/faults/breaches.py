@@ -6,7 +6,10 @@ Each takes one safeguard of the product away, from outside. One whose name in th
 import importlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest_server.queues.journaled import JournaledQueue
 
 
 class BreachFailed(Exception):
@@ -66,9 +69,9 @@ def _no_drain() -> None:
     forget = _attribute(writer_type, "forget")
     forgotten: dict[int, Any] = {}  # the places themselves, so that no other one gets their id
 
-    async def take(queue: Any) -> AsyncIterator[Any]:
+    async def take(queue: "JournaledQueue") -> AsyncIterator[Any]:
         async for batch in taken(queue):
-            entry = queue._kept[batch.name]  # noqa: SLF001
+            entry = queue._line[batch]  # noqa: SLF001
             if id(entry.place) not in forgotten:
                 forgotten[id(entry.place)] = entry.place
                 forget(queue._writer, entry.place)  # noqa: SLF001

@@ -15,7 +15,7 @@ from ingest_server.models import load_models
 from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
 from ingest_server.settings import Settings
 from tests.asking import Asker, locked, until_blocked
-from tests.ingest_server.api.test_send import is_problem
+from tests.ingest_server.api.problems import is_problem
 from tests.running import RunningServer, running_server
 
 

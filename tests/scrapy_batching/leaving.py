@@ -8,11 +8,12 @@ from uuid import UUID
 import orjson
 
 from scrapy_batching.client import Client, Way
-from scrapy_batching.folder import RunFolder
+from scrapy_batching.folder import RunFolder, find_runs
 from scrapy_batching.leftover_telemetry import LeftoverTelemetry
 from scrapy_batching.leftovers import Leftovers
 from scrapy_batching.names import uuid7
 from tests.scrapy_batching.crawls import crawling
+from tests.scrapy_batching.fake_server import FakeServer
 
 WAITS_TO_BE_KILLED = """
 class Numbers(scrapy.Spider):
@@ -78,3 +79,14 @@ async def send(spool: Path, url: str, *, refused_too: bool = False, connect=Clie
 def everything(spool: Path) -> list[str]:
     """Every file and folder in a spool, by its name."""
     return sorted(str(one.relative_to(spool)) for one in spool.rglob("*"))
+
+
+def run_of(spool: Path) -> RunFolder:
+    """The only run in a spool."""
+    (run,) = find_runs(spool)[0]
+    return run
+
+
+def numbers(server: FakeServer) -> list[int]:
+    """The number of every item that the server stored, in order."""
+    return sorted(item["n"] for item in server.items)

@@ -3,68 +3,13 @@
 import asyncio
 import json
 import logging
-import time
 
 import pytest
 
 from scrapy_batching.answers import Delivered
-from scrapy_batching.batcher import OpenBatches
-from scrapy_batching.client import Client, Way
-from scrapy_batching.delivery import Delivery
-from scrapy_batching.spool import Spool
-from tests.scrapy_batching.fake_server import Holding, acknowledges, drops, says, takes_at_most
-from tests.scrapy_batching.make import batch, telemetry
-
-
-class Bench:
-    """A delivery to a fake server, and what it did."""
-
-    def __init__(self, url, directory, senders=2, clock=time.monotonic, tell_seconds=10.0):
-        self.telemetry, self.stats = telemetry()
-        self.released: list[tuple[int, int]] = []
-        self.directory = directory
-        self.spool = Spool(directory, crawl="c", spider="s", observer=self.telemetry)
-        way = Way(url=url, crawl="c")
-
-        async def pause(_seconds):
-            await asyncio.sleep(0)
-
-        self.client = Client(way, self.telemetry, pause=pause)
-        self.delivery = Delivery(
-            self.client,
-            self.spool,
-            self.telemetry,
-            senders=senders,
-            address=way.batches,
-            released=lambda gone: self.released.append((len(gone), gone.size)),
-            clock=clock,
-            tell_seconds=tell_seconds,
-            again_seconds=0.01,
-        )
-
-    async def end(self):
-        await self.delivery.stop()
-        await self.client.close()
-
-    def counts(self):
-        self.telemetry.publish(0)
-        return self.stats
-
-    def filed(self, count=3, table="books"):
-        """A closed batch whose items lie in its file."""
-        open_batches = OpenBatches(
-            most_items=count, most_bytes=10**6, most_age=5.0, clock=lambda: 0.0, place=self.spool.place
-        )
-        (closed,) = [one for n in range(count) for one in open_batches.add(table, b'{"n":%d}' % n)]
-        return closed
-
-    def files(self):
-        return sorted(self.directory.glob("*/books/*.ndjson"))
-
-    def lines(self, kind):
-        files = self.directory.rglob("*.ndjson") if kind == "refused" else self.directory.glob("*/*/*.ndjson")
-        files = [file for file in files if ("refused" in file.parts) == (kind == "refused")]
-        return sorted(json.loads(line)["n"] for file in files for line in file.read_text().splitlines())
+from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.fake_server import Holding, drops, says, takes_at_most
+from tests.scrapy_batching.make import batch
 
 
 @pytest.fixture
@@ -278,98 +223,6 @@ async def test_a_413_after_a_lost_request_splits(server, bench):
     await bench.delivery.finish(30)
     assert len(server.items) == 4
     assert len(server.batches) == 2
-
-
-async def test_a_file_goes_when_its_batch_is_delivered(server, bench):
-    for ack, status in (("journaled", 202), ("committed", 200)):
-        server.tricks.append(acknowledges(ack, status))
-        bench.delivery.put(bench.filed())
-        assert len(bench.files()) == 1
-        await bench.delivery.finish(30)
-        assert bench.files() == []
-
-
-async def test_a_file_stays_while_the_server_has_its_batch_in_memory_only(server, bench):
-    server.tricks.append(acknowledges("memory", 202))
-    holding = Holding()
-    server.on_ask.append(holding)
-    bench.delivery.put(bench.filed())
-    await holding.reached.wait()
-    assert len(bench.files()) == 1
-    holding.go.set()
-    await bench.delivery.finish(30)
-    assert bench.files() == []
-
-
-async def test_a_file_is_marked_as_split_before_a_half_is_sent_and_goes_with_its_last_part(server, bench):
-    server.always = takes_at_most(3)
-    one = bench.filed(10)
-    seen = []
-
-    async def look(fake, request, body):
-        names = [file.name for file in bench.files()]
-        seen.append((request.headers["Idempotency-Key"], names))
-        return await takes_at_most(3)(fake, request, body)
-
-    server.always = look
-    bench.delivery.put(one)
-    await bench.delivery.finish(30)
-    assert seen[0] == (str(one.id), [f"{one.id}.ndjson"])
-    assert all(names == [f"{one.id}.split.ndjson"] for _, names in seen[1:])
-    assert bench.files() == []
-    assert sorted(item["n"] for item in server.items) == list(range(10))
-
-
-async def test_the_file_of_a_split_batch_stays_while_one_part_of_it_is_not_resolved(server, bench):
-    async def refuses_one_half(fake, request, body):
-        return await says(404)(fake, request, body) if b'"n":3' in body else await takes_at_most(3)(fake, request, body)
-
-    server.tricks.append(says(413))
-    server.always = refuses_one_half
-    one = bench.filed(4)
-    bench.delivery.put(one)
-    await bench.delivery.finish(30)
-    assert [file.name for file in bench.files()] == [f"{one.id}.split.ndjson"]
-    counts = bench.counts()
-    assert (counts["items/delivered"], counts["items/spooled"]) == (2, 2)
-
-
-async def test_what_the_server_refuses_moves_to_refused_and_leaves_the_run_s_folder(server, bench):
-    server.tricks.append(says(422))
-    bench.delivery.put(bench.filed())
-    await bench.delivery.finish(30)
-    assert bench.lines("refused") == [0, 1, 2]
-    assert len(bench.files()) == 1, "the one in refused/"
-    assert bench.files()[0].parent.parent.name == "refused"
-
-
-@pytest.mark.parametrize("status", [401, 403, 404])
-async def test_what_the_next_crawl_may_send_stays_where_it_is(server, bench, status):
-    server.tricks.append(says(status))
-    bench.delivery.put(bench.filed())
-    before = bench.files()
-    await bench.delivery.finish(30)
-    assert bench.files() == before
-    assert bench.counts()["items/spooled"] == 3
-
-
-async def test_a_batch_whose_file_somebody_removed_is_a_loud_loss(server, bench, caplog):
-    one = bench.filed()
-    bench.files()[0].unlink()
-    bench.delivery.put(one)
-    await bench.delivery.finish(30)
-    assert "LOSES 3 items" in caplog.text
-    assert bench.counts()["items/dropped"] == 3
-
-
-async def test_a_batch_that_waits_is_flushed_to_the_disk_once(server, bench, monkeypatch):
-    flushed = []
-    monkeypatch.setattr(bench.spool, "sync", lambda paths: flushed.append(set(paths)))
-    server.tricks.extend([says(503)] * 3)
-    one = bench.filed()
-    bench.delivery.put(one)
-    await bench.delivery.finish(30)
-    assert flushed == [{one.part.path}]
 
 
 async def test_a_closing_crawl_says_how_it_gets_on(server, tmp_path, caplog):

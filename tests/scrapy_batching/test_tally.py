@@ -11,7 +11,7 @@ from scrapy_batching.folder import RunFolder
 from scrapy_batching.names import uuid7
 from scrapy_batching.stock import Counted
 from scrapy_batching.tally import Tally
-from tests.scrapy_batching.test_delivery import Bench
+from tests.scrapy_batching.delivery_bench import Bench
 
 
 def counted(run: RunFolder) -> int:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.asking import Answer, Asker, locked, until_blocked, wire_to
-from tests.ingest_server.api.test_send import is_problem
+from tests.ingest_server.api.problems import is_problem
 from tests.make import ndjson
 from tests.running import running_server
 

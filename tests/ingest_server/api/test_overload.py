@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from tests.asking import Asker, locked, until_blocked, wire_to
-from tests.ingest_server.api.test_send import is_problem
+from tests.ingest_server.api.problems import is_problem
 from tests.running import running_server
 
 

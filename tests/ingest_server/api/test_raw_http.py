@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tests.asking import Asker, wire_to
-from tests.ingest_server.api.test_send import is_problem
+from tests.ingest_server.api.problems import is_problem
 from tests.make import ndjson
 
 HOST = "Host: 127.0.0.1"

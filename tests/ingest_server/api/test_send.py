@@ -3,30 +3,16 @@
 import gzip
 import http.client
 import json
-import re
 import zlib
-from pathlib import Path
 
 import pytest
 from backports import zstd
 
-from tests.asking import Answer, Asker
+from tests.asking import Asker
+from tests.ingest_server.api.problems import is_problem
 from tests.make import ndjson
-from tests.running import running_server
 
 JSON = "application/json"
-
-
-def is_problem(answer: Answer, status: int, kind: str | None = None) -> dict:
-    assert answer.status == status, answer.body
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json
-    assert problem["status"] == status
-    assert problem["title"]
-    assert problem["detail"]
-    if kind:
-        assert problem["type"] == f"urn:scrapy-batching:problem:{kind}"
-    return problem
 
 
 def test_a_batch_is_accepted_and_can_be_looked_at(asker: Asker, table: str) -> None:
@@ -217,136 +203,6 @@ def test_a_uuid_in_lower_case_is_the_batchs_id(asker: Asker, table: str) -> None
     name = "0190a7e4-1111-7222-8333-444455556666"
     assert asker.send(table, {}, idempotency_key=f'"{name}"').json["id"] == name
     assert asker.send(table, {}, idempotency_key=name.upper().replace("A", "B")).json["id"] != name
-
-
-@pytest.mark.parametrize(
-    ("written", "schema", "name"),
-    [
-        ("plain", "public", "plain"),
-        ("%70lain2", "public", "plain2"),
-        ("public.other", "public", "other"),
-        ("own.things", "own", "things"),
-        ("%22a.b%22", "public", "a.b"),
-        ("own.%22a.b%22", "own", "a.b"),
-        ("%22say%20%22%22hi%22%22%22", "public", 'say "hi"'),
-        ("a%2Fb", "public", "a/b"),
-        ("a%2fc", "public", "a/c"),
-        ("%7Bbraces%7D", "public", "{braces}"),
-        ("100%25", "public", "100%"),
-        ("%C3%9Cml%C3%A4ut", "public", "Ümläut"),
-        ("%E4%B8%AD" * 21, "public", "中" * 21),
-        ("a%0Ab", "public", "a\nb"),
-        ("Select", "public", "Select"),
-    ],
-)
-async def test_a_table_may_have_any_name(asker: Asker, shared_sql, written: str, schema: str, name: str) -> None:
-    answer = asker.send(written, {"a": 1}, prefer="wait=30")
-    assert (answer.status, answer.json["inserted"]) == (200, 1), answer.body
-    query = "SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = $2"
-    assert await shared_sql.fetchval(query, schema, name) == 1
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "%FF",
-        "%00",
-        "a%00b",
-        "a%",
-        "%zz",
-        "a.b.c",
-        ".",
-        "..",
-        ".a",
-        "a.",
-        "%22",
-        "%22a",
-        "%22%22",
-        "%22a%22b",
-        "x" * 64,
-        "%E4%B8%AD" * 22,
-        "%ED%A0%80",
-    ],
-)
-def test_a_name_that_no_table_can_have_is_400(asker: Asker, written: str) -> None:
-    is_problem(asker.send(written, {}), 400, "bad-request")
-
-
-def test_a_table_that_is_not_there_is_404(database: str) -> None:
-    with running_server("--database", database) as server:
-        problem = is_problem(Asker(server.port).send("nowhere", {}), 404, "not-found")
-        assert problem["table"] == "nowhere"
-
-
-@pytest.mark.parametrize("name", ["ingest.batches", "pg_catalog.pg_class", "information_schema.tables"])
-def test_tables_of_the_server_and_the_database_are_404(asker: Asker, name: str) -> None:
-    is_problem(asker.send(name, {}), 404, "not-found")
-
-
-async def test_a_table_that_was_dropped_is_404_and_taken_again_once_it_is_back(database: str, sql) -> None:
-    await sql.execute("CREATE TABLE things (a int)")
-    with running_server("--database", database) as server:
-        asker = Asker(server.port)
-        assert asker.send("things", {"a": 1}, prefer="wait=30").status == 200
-        await sql.execute("DROP TABLE things")
-        kept = asker.send("things", {"a": 2}, prefer="wait=1")
-        while kept.status == 202:  # the catalogue is believed for a while
-            last, kept = kept, asker.send("things", {"a": 2}, prefer="wait=1")
-        is_problem(kept, 404, "not-found")
-        await sql.execute("CREATE TABLE things (a int)")
-        assert asker.settled(last.json["id"])["inserted"] == 1
-        assert asker.send("things", {"a": 3}, prefer="wait=30").status == 200
-
-
-@pytest.fixture
-def small(database: str):
-    limits = {"items": 3, "bytes": 1024, "decoded-bytes": 2048}
-    flags = [
-        part
-        for name, value in limits.items()
-        for part in (f"--max-{'batch-' * (name != 'decoded-bytes')}{name}", str(value))
-    ]
-    with running_server("--database", database, "--create-tables", *flags, "--max-item-bytes", "1100") as server:
-        yield Asker(server.port)
-
-
-def test_each_limit_says_which_it_is(small: Asker) -> None:
-    def limit_of(answer: Answer) -> tuple[int, str]:
-        problem = is_problem(answer, 413, "too-large")
-        return problem["limit"], problem["limit_unit"]
-
-    assert small.send("t", {}, {}, {}, prefer="wait=30").status == 200
-    assert limit_of(small.send("t", {}, {}, {}, {})) == (3, "items")
-    assert limit_of(small.send("t", body=b"[{},{},{},{}]", content_type=JSON)) == (3, "items")
-    assert limit_of(small.send("t", {"a": "x" * 1024})) == (1024, "bytes")
-    pieces = iter([ndjson({"a": "x" * 600})] * 2)
-    chunked = small.ask(
-        "POST", "/v1/tables/t/batches", pieces, {"Content-Type": "application/x-ndjson"}, encode_chunked=True
-    )
-    assert limit_of(chunked) == (1024, "bytes")
-    for encoding, compress in [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", zstd.compress)]:
-        bomb = compress(ndjson(*[{"a": "x" * 1000}] * 3))
-        assert limit_of(small.send("t", body=bomb, content_encoding=encoding)) == (2048, "decoded_bytes")
-        long = compress(ndjson({"a": "x" * 1200}))
-        assert limit_of(small.send("t", body=long, content_encoding=encoding)) == (1100, "item_bytes")
-
-
-TINY = {
-    "blank lines": b"\n" * (60 * 2**20),
-    "numbers": b"[" + b"0," * (30 * 2**20) + b"0]",
-    "items": b'{"items":[' + b"[]," * (20 * 2**20) + b"0]}",
-}
-
-
-@pytest.mark.parametrize("name", TINY)
-def test_a_bomb_of_tiny_items_is_refused_without_taking_memory(database: str, name: str) -> None:
-    media, status = ("application/x-ndjson", 422) if name == "blank lines" else (JSON, 413)
-    with running_server("--database", database, "--create-tables") as server:
-        bomb = gzip.compress(TINY[name], compresslevel=1)
-        assert Asker(server.port).send("t", body=bomb, content_encoding="gzip", content_type=media).status == status
-        status_file = Path(f"/proc/{server.process.pid}/status").read_text()
-    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status_file)[1]) * 1024
-    assert peak < 450 * 2**20
 
 
 SECRET = "do-not-show-me"

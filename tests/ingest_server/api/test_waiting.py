@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.asking import Asker, locked, until_blocked
-from tests.ingest_server.api.test_send import is_problem
+from tests.ingest_server.api.problems import is_problem
 from tests.running import RunningServer
 
 
