@@ -17,7 +17,7 @@ import orjson
 from ingest_server.errors import SinkError, StartRefused
 from ingest_server.findings import Findings, Seen, found
 from ingest_server.postgres.crawls import LatestCrawl, latest, recorded
-from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.embedded import existing_postgres
 from ingest_server.postgres.pool import shown_dsn
 from ingest_server.queues.orphans import read_orphans
 from ingest_server.settings import Settings
@@ -129,17 +129,9 @@ def _database(settings: Settings) -> Iterator[str]:
     if settings.database is not None:
         yield settings.database.get_secret_value()
         return
-    if not (settings.data_dir / "postgres").exists():
-        raise StartRefused(
-            f"there is no embedded PostgreSQL in {settings.data_dir.absolute()}",
-            remedy="start where the server was started, or name its database with --data-dir or --database",
-        )
-    embedded = EmbeddedPostgres(settings.data_dir)
-    dsn = embedded.start()
-    try:
-        yield dsn
-    finally:
-        embedded.stop()
+    remedy = "start where the server was started, or name its database with --data-dir or --database"
+    with existing_postgres(settings.data_dir, remedy=remedy) as embedded:
+        yield embedded.dsn
 
 
 async def _waiting(url: str, crawl: str) -> tuple[list[Seen], str | None]:

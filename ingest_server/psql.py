@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ingest_server.errors import StartRefused
-from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.embedded import existing_postgres
 from ingest_server.settings import Settings
 
 
@@ -22,18 +22,10 @@ def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
             raise StartRefused("there is no psql on the PATH", remedy="install PostgreSQL's client")
         dsn, environment = _without_password(settings.database.get_secret_value())
         return subprocess.run([program, dsn, *arguments], check=False, env=environment).returncode
-    if not (settings.data_dir / "postgres").exists():
-        raise StartRefused(
-            f"there is no embedded PostgreSQL in {settings.data_dir.absolute()}",
-            remedy="start where the server was started, or say --data-dir or --database before psql's own arguments",
-        )
-    embedded = EmbeddedPostgres(settings.data_dir)
-    dsn = embedded.start()
-    try:
+    remedy = "start where the server was started, or say --data-dir or --database before psql's own arguments"
+    with existing_postgres(settings.data_dir, remedy=remedy) as embedded:
         program = str(embedded.program_directory / "psql")
-        return subprocess.run([program, dsn, *arguments], check=False).returncode
-    finally:
-        embedded.stop()
+        return subprocess.run([program, embedded.dsn, *arguments], check=False).returncode
 
 
 def _without_password(dsn: str) -> tuple[str, dict[str, str]]:

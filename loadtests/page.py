@@ -1,10 +1,12 @@
 """The result as one HTML page that needs nothing beside itself: plot and style stand inside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Protocol
+
+from matplotlib.figure import Figure
 
 from loadtests.plot import draw, svg
 from loadtests.report import COLUMNS, LEGEND, title, words
@@ -58,17 +60,19 @@ $style</style>
 <figure style="margin:0">
 $plot
 </figure>
-<p class="small">Points are medians over the rounds, bars go from the 10th to the 90th percentile. Each round
-measures both sides of a cell right after each other, in an order that chance decides. Ours goes from HTTP to commit:
-parse, validate, write, ledger. The ceiling is asyncpg's COPY of ready tuples on the same
-database, with as many connections as workers and one transaction a batch.</p>
-$tables
-<p class="small">$legend</p>
+$rest
 <h2>How it was measured</h2>
 <dl>$facts</dl>
 </body>
 </html>
 """)
+
+_REST = Template("""<p class="small">Points are medians over the rounds, bars go from the 10th to the 90th percentile. Each round
+measures both sides of a cell right after each other, in an order that chance decides. Ours goes from HTTP to commit:
+parse, validate, write, ledger. The ceiling is asyncpg's COPY of ready tuples on the same
+database, with as many connections as workers and one transaction a batch.</p>
+$tables
+<p class="small">$legend</p>""")
 
 
 def write_page(result: Result, path: Path) -> None:
@@ -78,14 +82,24 @@ def write_page(result: Result, path: Path) -> None:
 
 def page(result: Result) -> str:
     shapes = list(dict.fromkeys(cell.shape for cell in result.cells))
+    return whole_page(
+        result,
+        heading=f"From HTTP to commit: {result.mode}",
+        summary=" ".join(_best(result, shape) for shape in shapes),
+        figure=draw(result),
+        rest=_REST.substitute(tables="\n".join(_table(result, shape) for shape in shapes), legend=escape(LEGEND)),
+    )
+
+
+def whole_page(result: Measured, *, heading: str, summary: str, figure: Figure, rest: str, style: str = "") -> str:
+    """Every scenario's page: heading, summary and plot, then `rest`, which is HTML, and how it was measured."""
     return _PAGE.substitute(
-        style=STYLE,
-        heading=escape(f"From HTTP to commit: {result.mode}"),
-        summary=escape(" ".join(_best(result, shape) for shape in shapes)),
-        plot=svg(draw(result)),
-        tables="\n".join(_table(result, shape) for shape in shapes),
-        legend=escape(LEGEND),
-        facts=facts(result),
+        style=STYLE + style,
+        heading=escape(heading),
+        summary=escape(summary),
+        plot=svg(figure),
+        rest=rest,
+        facts=_facts(result),
     )
 
 
@@ -100,20 +114,24 @@ def _best(result: Result, shape: str) -> str:
 
 def _table(result: Result, shape: str) -> str:
     cells = [cell for cell in result.cells if cell.shape == shape]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in COLUMNS)
     rows = []
     for index, cell in enumerate(cells):
         last = index + 1 == len(cells) or cells[index + 1].workers != cell.workers
-        row = "".join(f"<td>{escape(word)}</td>" for word in words(cell))
-        rows.append(f'<tr class="last">{row}</tr>' if last else f"<tr>{row}</tr>")
-    body = "\n".join(rows)
-    return (
-        f"<h2>{escape(title(result, shape))}</h2>\n"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+        rows.append((words(cell), "last" if last else ""))
+    return f"<h2>{escape(title(result, shape))}</h2>\n{table(COLUMNS, rows)}"
+
+
+def table(head: Iterable[str], rows: Iterable[tuple[Iterable[str], str]]) -> str:
+    """A table of plain words, as HTML; each row with its class, or with an empty string."""
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "\n".join(
+        (f'<tr class="{kind}">' if kind else "<tr>") + "".join(f"<td>{escape(word)}</td>" for word in row) + "</tr>"
+        for row, kind in rows
     )
+    return f'<div class="wide"><table><thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
-def facts(result: Measured) -> str:
+def _facts(result: Measured) -> str:
     """Date, machine, versions and arguments of a run, as the inside of a `<dl>`."""
     found = {
         "date": result.date,

@@ -1,11 +1,14 @@
 """What the database says of one crawl, asked over a connection of its own: for the audit, beside a running server or without."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from ingest_server.model import CrawlTotals, TableName
+from ingest_server.model import CrawlTotals
 from ingest_server.ports import LetterGroup
+from ingest_server.postgres import dead_letters
+from ingest_server.postgres.catalogue import Connection
 from ingest_server.postgres.ledger import crawl_totals
 from ingest_server.postgres.pool import connection, pool_until_done
 
@@ -15,11 +18,6 @@ _STATEMENT_SECONDS = 60.0
 _NAMES = """
 SELECT id, total, crawl IS DISTINCT FROM $2 AS is_elsewhere FROM ingest.batches
 WHERE owner = $1 AND (crawl = $2 OR id = ANY($3::uuid[]))
-"""
-
-_LETTERS = """
-SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters
-WHERE owner = $1 AND crawl = $2 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
 """
 
 _LATEST = """
@@ -53,14 +51,23 @@ class LatestCrawl:
     totals: CrawlTotals
 
 
-async def latest(dsn: str, owner: str, most: int) -> tuple[LatestCrawl, ...] | None:
-    """So many crawls, newest first; None where the database has no ledger. Raises `Unavailable` or `Misconfigured`."""
+@asynccontextmanager
+async def _one_moment(dsn: str) -> AsyncIterator[Connection | None]:
+    """The database as it is now, however many questions are asked; None where it has no ledger."""
+    # A batch that settles in between must not be counted by one question and not by the next.
     async with (
         pool_until_done(dsn, size=1, statement_seconds=_STATEMENT_SECONDS) as pool,
         connection(pool) as one,
         one.transaction(isolation="repeatable_read", readonly=True),
     ):
-        if await one.fetchval("SELECT to_regclass('ingest.batches') IS NULL"):
+        has_ledger = await one.fetchval("SELECT to_regclass('ingest.batches') IS NOT NULL")
+        yield one if has_ledger else None
+
+
+async def latest(dsn: str, owner: str, most: int) -> tuple[LatestCrawl, ...] | None:
+    """So many crawls, newest first; None where the database has no ledger. Raises `Unavailable` or `Misconfigured`."""
+    async with _one_moment(dsn) as one:
+        if one is None:
             return None
         names = [row["crawl"] for row in await one.fetch(_LATEST, owner, most)]
         found = [LatestCrawl(name, await crawl_totals(one, owner, name) or CrawlTotals()) for name in names]
@@ -72,25 +79,17 @@ async def recorded(dsn: str, owner: str, crawl: str, names: Collection[UUID], *,
 
     `latest` names so many crawls, newest first. Raises `Unavailable` or `Misconfigured`.
     """
-    # One moment for all of it: a batch that settles in between must not be counted by one question and not by the next.
-    async with (
-        pool_until_done(dsn, size=1, statement_seconds=_STATEMENT_SECONDS) as pool,
-        connection(pool) as one,
-        one.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        if await one.fetchval("SELECT to_regclass('ingest.batches') IS NULL"):
+    async with _one_moment(dsn) as one:
+        if one is None:
             return None
         rows = await one.fetch(_NAMES, owner, crawl, list(names))
         totals = await crawl_totals(one, owner, crawl)
-        letters = await one.fetch(_LETTERS, owner, crawl)
+        letters = await dead_letters.grouped(one, owner, crawl)
         newest = await one.fetch(_LATEST, owner, latest)
     return Recorded(
         totals=totals,
         settled={row["id"]: row["total"] for row in rows},
         elsewhere=sum(row["total"] for row in rows if row["is_elsewhere"]),
-        letters=tuple(
-            LetterGroup(TableName(row["table_schema"], row["table_name"]), row["code"], row["column"], row["count"])
-            for row in letters
-        ),
+        letters=tuple(letters),
         latest=tuple(row["crawl"] for row in newest),
     )

@@ -34,7 +34,8 @@ _OF_BATCH = "SELECT id, created_at FROM ingest.dead_letters WHERE owner = $1 AND
 PRELUDE = "LOCK TABLE ingest.dead_letters IN SHARE ROW EXCLUSIVE MODE"
 
 _GROUPED = """
-SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters WHERE owner = $1
+SELECT table_schema, table_name, code, "column", count(*) AS count FROM ingest.dead_letters
+WHERE owner = $1 AND ($2::text IS NULL OR crawl = $2)
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4
 """
 
@@ -98,11 +99,11 @@ async def find(one: Connection, owner: str, letter: UUID) -> DeadLetter | None:
     return None if row is None else _letter(row)
 
 
-async def grouped(one: Connection, owner: str) -> list[LetterGroup]:
-    """How many there are by table, code and column, the largest group first."""
+async def grouped(one: Connection, owner: str, crawl: str | None = None) -> list[LetterGroup]:
+    """How many there are, of one crawl or of all, by table, code and column, the largest group first."""
     return [
         LetterGroup(TableName(row["table_schema"], row["table_name"]), row["code"], row["column"], row["count"])
-        for row in await one.fetch(_GROUPED, owner)
+        for row in await one.fetch(_GROUPED, owner, crawl)
     ]
 
 

@@ -286,6 +286,22 @@ def temporary_postgres(options: Mapping[str, str] | None = None) -> Iterator[Emb
         shutil.rmtree(directory)
 
 
+@contextlib.contextmanager
+def existing_postgres(directory: Path, *, remedy: str) -> Iterator[EmbeddedPostgres]:
+    """The server over a directory that has its data; one that does not run is started for as long as the block takes.
+
+    Raises `EmbeddedUnavailable`, with this remedy where there is no data.
+    """
+    if not (directory / "postgres").exists():
+        raise EmbeddedUnavailable(f"there is no embedded PostgreSQL in {directory.absolute()}", remedy=remedy)
+    server = EmbeddedPostgres(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 def _socket_directory(data: Path, account: Account) -> Path:
     """A short path (a Unix socket's is limited to 107 bytes) that nobody else can have prepared for us."""
     name = f"ingest-{account.uid}-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"

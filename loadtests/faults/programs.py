@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from loadtests.errors import PartError
+from spiders.demo.programs import environment
 
-_ROOT = Path(__file__).parents[2]
 _SHOWN = 2000
 
 
@@ -35,7 +35,7 @@ class Program:
                 stdout=said,
                 stderr=said,
                 cwd=place,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
             )
         return cls(name, process, log)
@@ -103,13 +103,3 @@ class Program:
                 os.kill(self.pid, number)
             except ProcessLookupError:
                 return
-
-
-def _environment() -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("INGEST_", "BATCHING_", "SCRAPY_")) and not name.lower().endswith("_proxy")
-    }
-    paths = [str(_ROOT), *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}

@@ -37,7 +37,7 @@ async def running(name: str, *words: str, place: Path) -> AsyncIterator[asyncio.
             stderr=stderr,
             # Nothing that lies in the caller's directory (ingest.toml, scrapy.cfg) changes what the demo does.
             cwd=place,
-            env=_environment(),
+            env={**environment(), "SCRAPY_SETTINGS_MODULE": "spiders.settings"},
             # A Ctrl-C in the terminal is for the demo, which ends its programs in order.
             start_new_session=True,
         )
@@ -101,12 +101,12 @@ async def _address(name: str, program: asyncio.subprocess.Process, place: Path) 
     return found[1].decode()
 
 
-def _environment() -> dict[str, str]:
-    """The caller's, without what would change the demo: settings of ours and of Scrapy's, and proxies."""
+def environment() -> dict[str, str]:
+    """The caller's, without what would change a program: settings of ours and of Scrapy's, and proxies."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("INGEST_", "BATCHING_", "SCRAPY_")) and not name.lower().endswith("_proxy")
     }
     paths = [str(ROOT), *filter(None, kept.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**kept, "SCRAPY_SETTINGS_MODULE": "spiders.settings", "PYTHONPATH": os.pathsep.join(paths)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}

@@ -193,7 +193,7 @@ async def test_a_crawl_without_a_loss_is_exit_code_0(database: str, store: Store
 
 async def test_every_place_is_looked_into(database: str, store: Store, tmp_path: Path) -> None:
     settled = await store.write(make.batch({"a": 1}, {"a": "x"}, b"broken", crawl="c"))
-    await store.write(make.batch({"a": 1}, crawl="another"))
+    await store.write(make.batch({"a": 1}, {"a": "y"}, crawl="another"))
     run = spool_run(tmp_path)
     waits, delivered = spooled(run, {"a": 1}, {"a": 2}), spooled(run, {"a": 1}, {"a": "x"}, b"broken", id=settled.id)
     refused = tmp_path / "refused" / "things"

@@ -67,3 +67,11 @@ def test_a_flag_that_is_not_there_is_a_mistake_of_use(served: list[Settings]) ->
 def test_a_fact_is_one_line_whatever_a_table_is_called() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "table %s", ("a\n2026 ERROR forged\x1b[2J→ü",), None)
     assert program._OneLine("%(levelname)s %(message)s").format(record) == "INFO table a\\n2026 ERROR forged\\x1b[2J→ü"
+
+
+def test_psql_without_a_database_says_where_to_start_it(tmp_path) -> None:
+    done = CliRunner().invoke(program.cli, ["psql", "--data-dir", str(tmp_path / "none"), "-c", "SELECT 1"])
+    assert done.exit_code == 1
+    assert f"there is no embedded PostgreSQL in {tmp_path / 'none'}: start where the server was started" in done.output
+    assert "before psql's own arguments" in done.output
+    assert not (tmp_path / "none").exists()
