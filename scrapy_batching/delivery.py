@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from scrapy_batching.answers import Delivered, ForLater, Outcome, Problem, Refused, TooLarge
 from scrapy_batching.batcher import Batch
-from scrapy_batching.client import Client
 from scrapy_batching.errors import SpoolFailed
-from scrapy_batching.fates import judged
-from scrapy_batching.spool import Spool
+from scrapy_batching.spool.crawl import Spool
 from scrapy_batching.telemetry import Telemetry
+from scrapy_batching.wire.answers import Delivered, ForLater, Outcome, Problem, Refused, TooLarge
+from scrapy_batching.wire.client import Client
+from scrapy_batching.wire.fates import judged
 
 _TELL_SECONDS = 10.0
 _AGAIN_SECONDS = 10.0

@@ -18,10 +18,10 @@ _THEN = {
 
 
 class Full:
-    """One crawl's. `then` is BATCHING_WHEN_FULL, `stop` closes the spider."""
+    """One crawl's. `then` is BATCHING_WHEN_FULL, `stop` closes the spider with a reason."""
 
     def __init__(
-        self, water: Water, telemetry: Telemetry, *, then: str, stop: Callable[[], Coroutine[Any, Any, None]]
+        self, water: Water, telemetry: Telemetry, *, then: str, stop: Callable[[str], Coroutine[Any, Any, None]]
     ) -> None:
         self._water = water
         self._telemetry = telemetry
@@ -50,4 +50,4 @@ class Full:
     def _begin_stop(self) -> None:
         # In a task of its own: closing waits for the items that are on their way, this one too.
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(), name="scrapy_batching stop")
+            self._stopping = asyncio.create_task(self._stop(REASON), name="scrapy_batching stop")

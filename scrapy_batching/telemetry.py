@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from scrapy_batching.answers import Delivered, Problem
 from scrapy_batching.batcher import CAUSES, Batch
 from scrapy_batching.closing import FIGURES, MISMATCH, mismatch
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
-from scrapy_batching.refusals import Spooled
+from scrapy_batching.spool.refusals import Spooled
+from scrapy_batching.wire.answers import Delivered, Problem
 
 logger = logging.getLogger(__name__)
 

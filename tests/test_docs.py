@@ -11,7 +11,7 @@ import pytest
 
 from ingest_server.cli import cli
 from ingest_server.settings import Settings, environment_name, flag_name, option_name
-from scrapy_batching.settings import OPTIONS
+from scrapy_batching.settings.options import OPTIONS
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parent.parent

@@ -9,8 +9,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from loadtests.items import WIDE, Item
 from scrapy_batching.batcher import OpenBatches
-from scrapy_batching.compression import Coding, compress
-from scrapy_batching.encode import Encoder
+from scrapy_batching.items.encode import Encoder
+from scrapy_batching.wire.compression import Coding, compress
 
 Listing = type("Listing", (scrapy.Item,), {name: scrapy.Field() for name in WIDE.names})
 

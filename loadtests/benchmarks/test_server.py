@@ -10,7 +10,7 @@ from ingest_server.model import Column, TableName, TableSpec
 from ingest_server.postgres.decode import Decoder
 from ingest_server.wire import fingerprint, split
 from loadtests.items import WIDE
-from scrapy_batching.compression import Coding, compress
+from scrapy_batching.wire.compression import Coding, compress
 
 _KINDS = {"bigint": "int8", "integer": "int4", "double precision": "float8", "boolean": "bool"}
 

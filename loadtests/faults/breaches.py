@@ -87,7 +87,7 @@ def _no_drain() -> None:
 
 def _no_rename() -> None:
     """The spool sends the halves of a batch without having marked it: after a kill it is sent whole, and stored again."""
-    folder = _of("scrapy_batching.folder", "RunFolder")
+    folder = _of("scrapy_batching.spool.folder", "RunFolder")
     _attribute(folder, "mark_split")
     folder.mark_split = lambda _folder, path: path
 

@@ -14,12 +14,14 @@ from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 from scrapy.utils.log import configure_logging
 
-from scrapy_batching.client import Way
+from scrapy_batching.assembly import way_to
 from scrapy_batching.errors import SettingsRefused
-from scrapy_batching.leftover_telemetry import LeftoverTelemetry
-from scrapy_batching.leftovers import Leftovers
-from scrapy_batching.settings import Settings, read_settings, spool_directory
-from scrapy_batching.stock import State, Stock, take_stock
+from scrapy_batching.leftovers.sender import Leftovers
+from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
+from scrapy_batching.settings.options import Settings
+from scrapy_batching.settings.places import spool_directory
+from scrapy_batching.settings.reading import read_settings
+from scrapy_batching.spool.stock import State, Stock, take_stock
 
 _TELL_SECONDS = 0.2
 _COLUMNS = ("run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state")
@@ -103,7 +105,7 @@ def _send(spool: Path, settings: Settings, *, seconds: float | None, refused_too
     progress.telemetry = telemetry
     ended = ""
     try:
-        asyncio.run(_sent(Leftovers(spool, _way(settings), telemetry), seconds, refused_too))
+        asyncio.run(_sent(Leftovers(spool, way_to(settings, crawl=""), telemetry), seconds, refused_too))
     except TimeoutError:
         ended = f"the {seconds:g} s of --timeout are over"
     except KeyboardInterrupt:
@@ -150,18 +152,6 @@ def _print_result(result: dict[str, Any]) -> None:
             f"{result['in_refused']['items']} items lie in {Path(result['spool']) / 'refused'}, each batch with its problem;"
             " when that is mended: scrapy batches send --refused"
         )
-
-
-def _way(settings: Settings) -> Way:
-    return Way(
-        url=settings.url,
-        crawl="",
-        token=settings.token,
-        timeout=settings.timeout,
-        compression=settings.compression,
-        retry_base=settings.retry_base,
-        retry_max=settings.retry_max,
-    )
 
 
 class _Progress:

@@ -18,7 +18,7 @@ from ingest_server.postgres.decode import Decoder
 from ingest_server.wire import batch_id, split
 from scrapy_batching import names
 from scrapy_batching.batcher import OpenBatches
-from scrapy_batching.encode import Encoder
+from scrapy_batching.items.encode import Encoder
 
 VALUES = {
     "whole": 2**62,

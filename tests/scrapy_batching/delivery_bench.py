@@ -5,9 +5,9 @@ import json
 import time
 
 from scrapy_batching.batcher import OpenBatches
-from scrapy_batching.client import Client, Way
 from scrapy_batching.delivery import Delivery
-from scrapy_batching.spool import Spool
+from scrapy_batching.spool.crawl import Spool
+from scrapy_batching.wire.client import Client, Way
 from tests.scrapy_batching.make import telemetry
 
 

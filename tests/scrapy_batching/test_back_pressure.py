@@ -204,7 +204,7 @@ class Away(scrapy.Spider):
         return spider
 
     def enough(self):
-        held = self.crawler.get_item_pipeline(BatchingPipeline)._delivery._held.values()
+        held = self.crawler.get_item_pipeline(BatchingPipeline)._life._delivery._held.values()
         self.logger.info("HELD IN MEMORY: %d of %d", sum(len(one.lines) for one in held), sum(map(len, held)))
 
 SPIDERS = [Away]

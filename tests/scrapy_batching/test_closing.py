@@ -9,7 +9,7 @@ import pytest
 from scrapy_batching.closing import LEAST_SECONDS, MOST_SECONDS, mismatch, until_both_agree
 from tests.scrapy_batching.crawls import MODES, crawled
 from tests.scrapy_batching.fake_server import problem
-from tests.scrapy_batching.leaving import send
+from tests.scrapy_batching.leftovers.leaving import send
 from tests.scrapy_batching.make import telemetry
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from scrapy_batching.folder import find_runs
+from scrapy_batching.spool.folder import find_runs
 from tests.asking import Asker
 from tests.running import RunningServer, running_server
 from tests.scrapy_batching.fake_server import Holding, says
-from tests.scrapy_batching.leaving import everything, killed, left_by
+from tests.scrapy_batching.leftovers.leaving import everything, killed, left_by
 
 ROOT = Path(__file__).parents[2]
 

@@ -193,14 +193,14 @@ async def test_idle_sends_what_is_there(server, make):
 
 async def test_age_sends_what_is_there_and_goes_on_after_a_defect(server, make, monkeypatch, caplog):
     pipeline = make(BATCHING_BATCH_AGE=0.01)
-    close_due, failures = pipeline._open.close_due, iter([ZeroDivisionError])
+    close_due, failures = pipeline._intake._batches.close_due, iter([ZeroDivisionError])
 
     def fails_once():
         for failure in failures:
             raise failure
         return close_due()
 
-    monkeypatch.setattr(pipeline._open, "close_due", fails_once)
+    monkeypatch.setattr(pipeline._intake._batches, "close_due", fails_once)
     pipeline.process_item({"n": 1})
     await server.arrived.wait()
     assert "closing a batch by its age failed" in caplog.text

@@ -7,7 +7,9 @@ import pytest
 from scrapy.settings import Settings as ScrapySettings
 
 from scrapy_batching.errors import SettingsRefused
-from scrapy_batching.settings import OPTIONS, Settings, high_water, read_settings, spool_directory
+from scrapy_batching.settings.options import OPTIONS, Settings
+from scrapy_batching.settings.places import high_water, spool_directory
+from scrapy_batching.settings.reading import read_settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "settings-client.md"
 

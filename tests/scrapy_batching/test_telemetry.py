@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
-from scrapy_batching.leftover_telemetry import LeftoverTelemetry
+from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from tests.scrapy_batching.make import batch, telemetry
 
 

@@ -19,7 +19,7 @@ from loadtests.faults.breaches import BREACHES, BreachFailed, commit_breach
 from loadtests.faults.clock import set_clock
 from loadtests.faults.launch import words
 from loadtests.faults.power import forget
-from scrapy_batching.folder import RunFolder
+from scrapy_batching.spool.folder import RunFolder
 
 DAY = 86_400.0
 

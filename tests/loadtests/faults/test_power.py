@@ -29,7 +29,7 @@ folder = os.open(root, os.O_RDONLY); os.fsync(folder); notes.folder_synced(notes
 _FILES = """
 from loadtests.faults.power_files import watch_files
 watch_files(notes)
-from scrapy_batching.disk import append, fsync_file, fsync_folder, write_whole, APPENDING
+from scrapy_batching.spool.disk import append, fsync_file, fsync_folder, write_whole, APPENDING
 """
 
 

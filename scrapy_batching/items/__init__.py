@@ -1,0 +1,1 @@
+"""An item becomes one line of JSON."""

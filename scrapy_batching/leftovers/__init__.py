@@ -1,0 +1,1 @@
+"""What earlier crawls left, sent."""

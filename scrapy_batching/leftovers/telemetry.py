@@ -1,0 +1,182 @@
+"""One call for each fact about what earlier crawls left: it counts, and it logs where somebody should know."""
+
+import logging
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from scrapy_batching.batcher import Batch
+from scrapy_batching.closing import mismatch
+from scrapy_batching.spool.refusals import Spooled
+from scrapy_batching.telemetry import PREFIX, Stats
+from scrapy_batching.wire.answers import Delivered, Problem
+
+logger = logging.getLogger(__name__)
+
+
+class LeftoverTelemetry:
+    """The counts of one sending of leftovers, its log lines and, in a crawl, its stats (`batching/leftovers/…`).
+
+    They are no part of the crawl's own counts. `changed` is called after each batch.
+    """
+
+    def __init__(
+        self,
+        stats: Stats | None = None,
+        *,
+        spider: object = None,
+        changed: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        """`batches/…` and `items/…` of found, delivered, refused and waiting; `batches/split`; `retries`."""
+        self.problem = ""
+        """The last thing that kept something from being delivered."""
+        self._stats = stats
+        self._extra = {"spider": spider}
+        self._changed = changed
+        self._clock = clock
+        self._away_since: float | None = None
+        self._told: set[object] = set()
+
+    def found(self, batches: int, items: int) -> None:
+        """Sending begins."""
+        self._count("found", batches, items)
+        logger.info(
+            "batching: %d batches with %d items that earlier crawls left are sent now, oldest first",
+            *(batches, items),
+            extra=self._extra,
+        )
+
+    def ended(self) -> None:
+        """Sending is over: the line at its end."""
+        counts = self.counts
+        logger.info(
+            "batching: of what earlier crawls left, %d items are delivered, %d refused, and %d wait on",
+            *(counts["items/delivered"], counts["items/refused"], counts["items/waiting"]),
+            extra=self._extra,
+        )
+
+    def answered(self, status: int) -> None:
+        """An answer came."""
+        self.counts[f"status/{status}"] += 1
+
+    def sent(self, size: int) -> None:
+        """A body went out."""
+        self.counts["bytes/sent"] += size
+
+    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
+        """The server could not take something; the first time in a row is worth a line."""
+        self.counts["retries"] += 1
+        remedy = "it takes batches again by itself" if is_told else "start it, or check BATCHING_URL"
+        self.problem = f"the server takes nothing ({reason}): {remedy}"
+        if self._away_since is None:
+            self._away_since = self._clock()
+            logger.warning("batching: what earlier crawls left waits: %s", self.problem, extra=self._extra)
+        self._tell()
+
+    def available(self) -> None:
+        """The server took something again."""
+        if self._away_since is not None:
+            seconds, self._away_since, self.problem = self._clock() - self._away_since, None, ""
+            logger.info("batching: the server takes leftovers again after %.1f s", seconds, extra=self._extra)
+
+    def delivered(self, batch: Batch, outcome: Delivered) -> None:
+        """The server has a batch, or a half of one, for good."""
+        self._count("delivered", 1, len(batch))
+        if outcome.failed:
+            logger.warning(
+                "batching: %d of %d items of batch %s for %s are dead letters on the server",
+                *(outcome.failed, len(batch), batch.id, batch.table),
+                extra=self._extra,
+            )
+
+    def split(self, batch: Batch) -> None:
+        """A batch is too large and goes on as its halves."""
+        self.counts["batches/split"] += 1
+        logger.info("batching: %d items for %s are sent as halves", len(batch), batch.table, extra=self._extra)
+
+    def refused(self, batch: Batch, where: Spooled, reason: str) -> None:
+        """The server will never have a batch."""
+        self._count("refused", 1, len(batch))
+        is_first = self._first("refused", batch.table, reason)
+        logger.log(
+            logging.ERROR if is_first else logging.DEBUG,
+            "batching: %d items for %s are refused (%s): %s\n  when it is mended: scrapy batches send --refused",
+            *(len(batch), batch.table, reason, where.path),
+            extra=self._extra,
+        )
+
+    def waits(self, table: str, batches: int, items: int, problem: Problem) -> None:
+        """Batches stay where they are, until somebody mends what the server says."""
+        self._count("waiting", batches, items)
+        self.problem = f"{table}: {problem}"
+        if self._first("waits", table, problem.status):
+            logger.warning(
+                "batching: what earlier crawls left for %s stays in the spool (%s); make the table, or mend the token,"
+                " and the next crawl sends it, or: scrapy batches send",
+                *(table, problem),
+                extra=self._extra,
+            )
+
+    def foreign(self, path: Path) -> None:
+        """Something in the spool is not ours, or of another version."""
+        logger.warning("batching: %s is no batch of this version's and is left alone", path, extra=self._extra)
+
+    def torn(self, table: str, path: Path) -> None:
+        """A file's last line had no end."""
+        logger.warning(
+            "batching: the last line of a batch for %s was cut off by a full disk or a crash, and lies in %s",
+            *(table, path),
+            extra=self._extra,
+        )
+
+    def vanished(self, path: Path, items: int) -> None:
+        """A file is empty that held items once: fsync had not happened before the power went."""
+        logger.error("batching: %s held %d items and is empty: they are lost", path, items, extra=self._extra)
+
+    def closed(self, crawl: str, said: Mapping[str, int], kept: int) -> None:
+        """The server has a crawl's totals; `kept` of its items lie in the spool."""
+        wrong = mismatch(said, kept)
+        if wrong:
+            logger.error(
+                "batching: the counts of the earlier crawl %s differ: %s\n  see what and where: ingest-server audit %s",
+                *(crawl, wrong, shlex.quote(crawl)),
+                extra=self._extra,
+            )
+
+    def not_closed(self, crawl: str) -> None:
+        """The server did not take a crawl's totals; whoever sends leftovers next tells them."""
+        logger.warning(
+            "batching: the totals of crawl %s could not be told, the next crawl does", crawl, extra=self._extra
+        )
+
+    def failed(self, path: Path, error: Exception) -> None:
+        """The disk would not; nothing is lost by that."""
+        self.problem = f"{path}: {error}"
+        logger.error("batching: %s cannot be sent now, and stays: %s", path, error, extra=self._extra)
+
+    def defect(self, what: str, error: Exception) -> None:
+        """An exception that should not have been."""
+        self.problem = f"{what} failed: {type(error).__name__}"
+        logger.error("batching: %s failed; please report this", what, exc_info=error, extra=self._extra)
+
+    def _count(self, what: str, batches: int, items: int) -> None:
+        self.counts[f"batches/{what}"] += batches
+        self.counts[f"items/{what}"] += items
+        if self._stats is not None:
+            for name in (f"batches/{what}", f"items/{what}"):
+                self._stats.set_value(f"{PREFIX}leftovers/{name}", self.counts[name])
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._changed is not None:
+            self._changed()
+
+    def _first(self, *key: object) -> bool:
+        if key in self._told:
+            return False
+        self._told.add(key)
+        return True

@@ -1,0 +1,77 @@
+"""Every option of the crawl's side, declared once: its default, its unit, and why it is there."""
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+PREFIX = "BATCHING_"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is said about one setting: `unit` and `why` for the docs, `least` for the check."""
+
+    name: str
+    default: Any
+    unit: str
+    why: str
+
+
+SPOOL_WATER = (10_000_000, 4_000_000_000)
+MEMORY_WATER = (10_000, 64_000_000)
+WHEN_FULL = ("block", "stop", "drop")
+
+
+def _option(default: Any, *, unit: str = "", least: float | None = None, why: str, hidden: bool = False) -> Any:
+    metadata = {"unit": unit, "least": least, "why": why}
+    if isinstance(default, dict):
+        return field(default_factory=dict, repr=not hidden, metadata=metadata)
+    return field(default=default, repr=not hidden, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The options as they were read; a field `batch_items` is the setting `BATCHING_BATCH_ITEMS`."""
+
+    enabled: bool = _option(True, why="off: no item is batched and nothing is sent")
+    url: str = _option("http://127.0.0.1:8800", why="where the ingestion server listens, without user and password")
+    token: str = _option("", hidden=True, why="sent as `Authorization: Bearer …`; never logged")
+    batch_items: int = _option(500, unit="items", least=1, why="a batch is closed when it holds so many")
+    batch_bytes: int = _option(1_000_000, unit="bytes", least=1, why="a batch is closed before its body grows larger")
+    batch_age: float = _option(5.0, unit="seconds", least=0.01, why="a batch is closed when its first item is so old")
+    concurrency: int = _option(4, unit="batches", least=1, why="how many batches are on their way at a time")
+    timeout: float = _option(60.0, unit="seconds", least=0.01, why="one request: connecting, sending and the answer")
+    retry_base: float = _option(
+        0.5, unit="seconds", least=0.001, why="the first pause is up to so long, each next doubles"
+    )
+    retry_max: float = _option(30.0, unit="seconds", least=0.001, why="no pause of our own choice is longer")
+    close_timeout: float = _option(
+        600.0, unit="seconds", least=0, why="how long a closing crawl keeps trying before the rest goes to the spool"
+    )
+    compression: str = _option("auto", why="`auto`: off on loopback, zstd elsewhere")
+    spool: bool = _option(
+        True, why="each item is on disk when the pipeline has taken it; off: items wait in memory until the crawl's end"
+    )
+    spool_dir: str = _option(
+        "", why="where items wait; empty: `JOBDIR/batching`, else the user's state directory, by project"
+    )
+    high_water_items: int = _option(
+        0, unit="items", least=0, why="more than so many waiting items hold the spider; 0: 10,000,000, in memory 10,000"
+    )
+    high_water_bytes: int = _option(
+        0, unit="bytes", least=0, why="more than so many waiting bytes hold the spider; 0: 4 GB, in memory 64 MB"
+    )
+    when_full: str = _option(
+        "block", why="at high water: `block` the spider, `stop` the crawl, or `drop` further items"
+    )
+    crawl_id: str = _option("", why="the crawl's id on the server; empty: the spider's name and a UUIDv7")
+
+
+OPTIONS: tuple[Option, ...] = tuple(
+    Option(
+        PREFIX + one.name.upper(),
+        {} if one.default is MISSING else one.default,
+        one.metadata["unit"],
+        one.metadata["why"],
+    )
+    for one in fields(Settings)
+)

@@ -1,0 +1,1 @@
+"""The HTTP contract, from the client's side."""
