@@ -1,9 +1,6 @@
 """What happens when as much waits for the server as may wait: the spider is held, or the crawl is stopped, never for ever."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
-
+from scrapy_batching.stopping import Stopping
 from scrapy_batching.telemetry import Telemetry
 from scrapy_batching.water import Water
 
@@ -18,22 +15,19 @@ _THEN = {
 
 
 class Full:
-    """One crawl's. `then` is BATCHING_WHEN_FULL, `stop` closes the spider with a reason."""
+    """One crawl's. `then` is BATCHING_WHEN_FULL, `stopping` closes the spider."""
 
-    def __init__(
-        self, water: Water, telemetry: Telemetry, *, then: str, stop: Callable[[str], Coroutine[Any, Any, None]]
-    ) -> None:
+    def __init__(self, water: Water, telemetry: Telemetry, *, then: str, stopping: Stopping) -> None:
         self._water = water
         self._telemetry = telemetry
         self._then = then
-        self._stop = stop
-        self._stopping: asyncio.Task[None] | None = None
+        self._stopping = stopping
 
     def rose(self) -> None:
         """The water has become high."""
         self._telemetry.full(self._water.items, self._water.size, _THEN[self._then])
         if self._then == "stop":
-            self._begin_stop()
+            self._stopping.begin(REASON)
         self.look()
 
     def parked(self, items: int, size: int, *, in_memory: bool) -> None:
@@ -43,11 +37,6 @@ class Full:
 
     def look(self) -> None:
         """Stops a crawl that the gate would hold for ever: what is parked is by itself too much for low water."""
-        if self._water.is_stuck and self._stopping is None:
+        if self._water.is_stuck and not self._stopping.is_begun:
             self._telemetry.stuck(*self._water.parked)
-            self._begin_stop()
-
-    def _begin_stop(self) -> None:
-        # In a task of its own: closing waits for the items that are on their way, this one too.
-        if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(REASON), name="scrapy_batching stop")
+            self._stopping.begin(REASON)

@@ -1,28 +1,35 @@
 """What is done for each item: it is encoded once, and written into the open batch of its table. No waiting anywhere."""
 
-import asyncio
+from functools import partial
 from typing import Any
 
-from scrapy_batching.batcher import Batch, Cause, OpenBatches
-from scrapy_batching.delivery import Delivery
-from scrapy_batching.errors import ItemNotEncodable
+from scrapy_batching.batching.age import AgeTimer
+from scrapy_batching.batching.batch import Batch
+from scrapy_batching.batching.growing import Cause
+from scrapy_batching.batching.lines import OpenBatches
+from scrapy_batching.delivery.holding import Delivery
+from scrapy_batching.errors import ItemNotEncodable, ItemWithoutTable
 from scrapy_batching.full import Full
+from scrapy_batching.items.choosing import Choosing
 from scrapy_batching.items.encode import Encoder
-from scrapy_batching.names import quote_part, snake_case
+from scrapy_batching.items.routing import Routing
 from scrapy_batching.spool.crawl import Spool
 from scrapy_batching.telemetry import Telemetry
 from scrapy_batching.water import Water
 
 
 class Intake:
-    """One crawl's. `batch_age` is in seconds; with `drops` an item that comes at high water is let go, counted."""
+    """One crawl's. With `drops` an item that comes at high water is let go, counted.
+
+    `is_wanted` says whether an item is to be taken at all; None: every item is.
+    """
 
     def __init__(
         self,
         *,
-        spider: str,
+        routing: Routing,
+        is_wanted: Choosing | None,
         batches: OpenBatches,
-        batch_age: float,
         drops: bool,
         delivery: Delivery,
         spool: Spool,
@@ -30,9 +37,10 @@ class Intake:
         water: Water,
         full: Full,
     ) -> None:
-        self._spider = spider
+        self.is_wanted = is_wanted
+        self._routing = routing
+        self._fixed = routing.fixed
         self._batches = batches
-        self._batch_age = batch_age
         self._drops = drops
         self._delivery = delivery
         self._spool = spool
@@ -40,8 +48,11 @@ class Intake:
         self._water = water
         self._full = full
         self._encode = Encoder()
-        self._tables: dict[type, str] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = AgeTimer(
+            due_in=batches.due_in,
+            close_due=lambda: self._put(batches.close_due()),
+            defect=partial(telemetry.defect, "closing a batch by its age"),
+        )
 
     def take(self, item: Any) -> None:
         """Takes the item as it is now. Never raises and never waits.
@@ -54,25 +65,23 @@ class Intake:
             self._spool.count({"dropped": 1})
             return
         try:
-            line, is_altered = self._encode(item)
-        except ItemNotEncodable as error:
-            self._telemetry.rejected(error)
+            line, causes = self._encode(item)
+            table = self._fixed.get(type(item)) or self._routing.table_of(item)
+        except (ItemNotEncodable, ItemWithoutTable) as error:
+            self._telemetry.rejected(error, item)
             self._spool.count({"rejected": 1})
             return
-        if is_altered:
-            self._telemetry.altered(type(item).__qualname__)
-        try:
-            table = self._tables[type(item)]
-        except KeyError:
-            table = self._tables[type(item)] = self._table_of(item)
-        closed = self._batches.add(table, line)
+        if causes:
+            self._telemetry.altered(type(item).__qualname__, causes)
         # Each line has its LF in the body.
-        if self._water.rise(len(line) + 1):
+        size = len(line) + 1
+        closed = self._batches.add(table, line, size)
+        if self._water.rise(size):
             self._full.rose()
         if closed:
             self._put(closed)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._batch_age, self._tick)
+        if self._timer.handle is None:
+            self._timer.set()
 
     def flush(self, cause: Cause) -> None:
         """Sends what is there, full or not."""
@@ -86,37 +95,19 @@ class Intake:
 
     def rest(self) -> None:
         """Nothing comes of age any more, until the next item."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.rest()
 
     def publish(self) -> None:
         """Brings the stats up to date."""
-        self._telemetry.publish(self._water.waited_seconds)
-
-    def _table_of(self, item: Any) -> str:
-        return quote_part(self._spider if isinstance(item, dict) else snake_case(type(item).__name__))
+        self._telemetry.publish()
 
     def _put(self, closed: tuple[Batch, ...]) -> None:
         for batch in closed:
             self._count(batch)
             self._delivery.put(batch)
         if closed:
-            self.publish()
+            self._telemetry.changed()
 
     def _count(self, batch: Batch) -> None:
         self._telemetry.closed(batch)
         self._spool.count({"batch": str(batch.id), "table": batch.table, "items": len(batch)})
-
-    def _tick(self) -> None:
-        """Closes what came of age. Set again even when that fails, or a slow crawl's items would wait for its end."""
-        self._timer = None
-        try:
-            self._put(self._batches.close_due())
-        except Exception as error:
-            self._telemetry.defect("closing a batch by its age", error)
-        finally:
-            due = self._batches.due_in()
-            if due is not None:
-                # Never at once: a clock that stands still would turn the loop into a spinning one.
-                self._timer = asyncio.get_running_loop().call_later(max(due, 0.01), self._tick)

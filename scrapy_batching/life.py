@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scrapy_batching.closing import until_both_agree
-from scrapy_batching.delivery import Delivery
+from scrapy_batching.delivery.holding import Delivery
 from scrapy_batching.intake import Intake
 from scrapy_batching.leftovers.sender import Leftovers
 from scrapy_batching.spool.crawl import Spool
@@ -63,6 +63,8 @@ class Life:
     async def drained(self) -> None:
         """Waits for the one task that delivers what is left; who waits may be cancelled, the task is not."""
         if not self.is_begun:
+            # A crawl without items has its zeros when others look, as the spider closes.
+            self._intake.publish()
             return
         if self._drain is None or (self._drain.done() and self._water.moving):
             self._drain = asyncio.create_task(self._drain_all(), name="scrapy_batching drain")
@@ -72,8 +74,6 @@ class Life:
         """Delivers what is left and closes the crawl on the server, once, whoever asks and how often."""
         await self.drained()
         if not self.is_begun and self._farewell is None:
-            # A crawl without items has its zeros, and nobody else hears of it.
-            self._intake.publish()
             return
         if self._farewell is None:
             self._farewell = asyncio.create_task(self._leave(reason), name="scrapy_batching farewell")
@@ -119,6 +119,7 @@ class Life:
         self._telemetry.summary(self.crawl, reason, server, self._spool.directory)
         self._intake.rest()
         await self._delivery.stop()
+        await self._telemetry.heard()
         await self._client.close()
         self.is_begun = False
         atexit.unregister(self._at_exit)

@@ -11,6 +11,8 @@ from uuid import UUID, uuid5
 VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 
 _MOST = 255
+_MOST_NAME_BYTES = 63
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^".][^.]*)')
 _CAMEL = re.compile(r"(?<=[^\W_])(?=[A-Z][a-z])|(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -63,3 +65,45 @@ def quote_part(name: str) -> str:
     if "." in name or '"' in name:
         return '"' + name.replace('"', '""') + '"'
     return name
+
+
+def table_named(text: str) -> str:
+    """`text`, which is `name` or `schema.name`, as it is sent: the same text for the same table.
+
+    A part that holds a dot is double-quoted; any part may be. Raises ValueError, whose text says what a name is, where
+    PostgreSQL has no such name.
+    """
+    parts: list[str] = []
+    position = 0
+    while match := _PART.match(text, position):
+        quoted, plain = match.groups()
+        parts.append(plain if quoted is None else quoted.replace('""', '"'))
+        position = match.end()
+        if position == len(text):
+            if len(parts) > 2:
+                break
+            return ".".join(quote_part(_checked(part)) for part in parts)
+        if text[position] != ".":
+            break
+        position += 1
+    raise ValueError('a table is named "name" or "schema.name", and a part that holds a dot is double-quoted')
+
+
+def table_called(name: str) -> str:
+    """The same for the name of one thing, a spider or a class: a dot in it is no schema's."""
+    if not name:
+        raise ValueError("a table's name is not empty")
+    return quote_part(_checked(name))
+
+
+def _checked(part: str) -> str:
+    try:
+        size = len(part.encode())
+    except UnicodeEncodeError:
+        raise ValueError("a table's name is text that UTF-8 can hold, without lone surrogates") from None
+    if "\0" in part:
+        raise ValueError("a table's name has no NUL character")
+    if size > _MOST_NAME_BYTES:
+        # PostgreSQL would cut the longer name without an error, and two tables might become one.
+        raise ValueError(f"a table's name has at most {_MOST_NAME_BYTES} bytes, PostgreSQL's own limit, not {size}")
+    return part

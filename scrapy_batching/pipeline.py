@@ -1,43 +1,64 @@
 """The item pipeline: takes each item once, and sees to it at the end that every item is somewhere.
 
-Nothing is opened before the first item: no connection, no task, no file; only whether the spool can be written is tried.
+Nothing is opened before the first item: no connection, no task, no file; only whether the spool can be written is tried,
+and the server asked where BATCHING_START_CHECK wants it.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
-from scrapy_batching.assembly import Surroundings, assemble
+from scrapy_batching.assembly import Surroundings, assemble, start_check
+from scrapy_batching.errors import Mistake, StartCheckFailed
 from scrapy_batching.intake import Intake
 from scrapy_batching.life import Life
+from scrapy_batching.settings.options import Settings
 from scrapy_batching.settings.places import require_asyncio, spool_directory
-from scrapy_batching.settings.reading import read_settings
-from scrapy_batching.spool.crawl import require_writable
+from scrapy_batching.settings.reading import is_enabled, read_settings
+from scrapy_batching.settings.tables import table_of_dicts
+from scrapy_batching.spool.crawl import mistakes_of
+from scrapy_batching.start_check import is_crawl
 from scrapy_batching.water import Water
 
 
 class BatchingPipeline:
     """Gathers a crawl's items into batches and delivers them to the ingestion server.
 
-    Raises SettingsRefused or AsyncioMissing at the start of a crawl that cannot deliver, NotConfigured where
-    `BATCHING_ENABLED` is False.
+    Raises SettingsRefused, AsyncioMissing or StartCheckFailed at the start of a crawl that cannot deliver, NotConfigured
+    where `BATCHING_ENABLED` is False.
     """
 
-    def __init__(self, intake: Intake, life: Life) -> None:
+    def __init__(self, intake: Intake, life: Life, check: Callable[[], Awaitable[None]] | None = None) -> None:
         self._intake = intake
         self._life = life
+        self._check = check
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Reads the settings and hears of the crawl's end. No loop is needed yet."""
-        settings = read_settings(crawler.settings)
-        if not settings.enabled:
+        if not is_enabled(crawler.settings):
             raise NotConfigured
+        try:
+            return cls._made(crawler)
+        except Exception:
+            # Scrapy 2.14 tells a crawl that did not start by its missing spider alone; else it ends with exit code 0.
+            crawler.spider = None
+            raise
+
+    @classmethod
+    def _made(cls, crawler: Crawler) -> Self:
+        name = str(crawler.spidercls.name if crawler.spider is None else crawler.spider.name)
+
+        def further(options: Settings) -> list[Mistake]:
+            place = spool_directory(options, crawler.settings)
+            return [*table_of_dicts(name, options.tables), *mistakes_of(place)]
+
+        settings = read_settings(crawler.settings, further)
         require_asyncio()
         directory = spool_directory(settings, crawler.settings)
-        require_writable(directory)
 
         async def stop(reason: str) -> None:
             if crawler.engine is not None:
@@ -45,14 +66,26 @@ class BatchingPipeline:
 
         assert crawler.stats is not None
         around = Surroundings(
-            name=str(crawler.spidercls.name if crawler.spider is None else crawler.spider.name),
+            name=name,
             spider=crawler.spider,
             stats=crawler.stats,
+            signals=crawler.signals,
             water=Water.of(crawler),
             directory=directory,
             stop=stop,
         )
-        pipeline = cls(*assemble(settings, around))
+        check = start_check(settings, around)
+
+        async def checked() -> None:
+            start = getattr(crawler.spider, "start", None)
+            if check is not None and is_crawl(crawling=crawler.crawling, start=start):
+                try:
+                    await check()
+                except StartCheckFailed:
+                    crawler.spider = None  # as in from_crawler
+                    raise
+
+        pipeline = cls(*assemble(settings, around), checked)
         # Held weakly there; the engine holds every pipeline until it is gone itself.
         crawler.signals.connect(pipeline.spider_idle, signals.spider_idle)
         crawler.signals.connect(pipeline.spider_closed, signals.spider_closed)
@@ -64,8 +97,16 @@ class BatchingPipeline:
         """The crawl's id on the server."""
         return self._life.crawl
 
+    async def open_spider(self) -> None:
+        """Before the first request. Raises StartCheckFailed where `BATCHING_START_CHECK` wants it."""
+        if self._check is not None:
+            await self._check()
+
     def process_item(self, item: Any) -> Any:
         """Takes the item as it is now, and returns the same object. Never raises and never waits."""
+        is_wanted = self._intake.is_wanted
+        if is_wanted is not None and not is_wanted(item):
+            return item
         if not self._life.is_begun:
             self._life.begin()
         self._intake.take(item)

@@ -11,16 +11,21 @@ import pytest
 
 from ingest_server.cli import cli
 from ingest_server.settings import Settings, environment_name, flag_name, option_name
+from scrapy_batching.closing import FIGURES
+from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.settings.options import OPTIONS
+from scrapy_batching.telemetry import Telemetry
 from tests.running import RunningServer
+from tests.scrapy_batching.make import Stats
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def rows(page: str) -> list[list[str]]:
-    """The cells of every table row of a page."""
-    lines = (ROOT / "docs" / page).read_text().splitlines()
+def rows(page: str, section: str = "") -> list[list[str]]:
+    """The cells of every table row of a page, or of one section of it."""
+    text = (ROOT / "docs" / page).read_text()
+    lines = (text.partition(f"\n## {section}\n")[2].partition("\n## ")[0] if section else text).splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
 
 
@@ -111,6 +116,32 @@ def test_every_metric_is_documented_and_no_other(server: RunningServer) -> None:
     assert named == served
 
 
+def stats_in_the_docs() -> set[str]:
+    """Every stat that a row of docs/stats.md names; `…/max` goes on from the name before it."""
+    found: set[str] = set()
+    for cells in rows("stats.md"):
+        last = ""
+        for name in re.findall(r"`(…/[^`]+|batching/[^`]+)`", cells[0]):
+            last = name if name.startswith("batching/") else last.rpartition("/")[0] + name.removeprefix("…")
+            found.add(last.removeprefix("batching/"))
+    return found
+
+
+def test_every_stat_of_the_crawl_is_documented_and_no_other() -> None:
+    kept = Stats()
+    facts = Telemetry(kept)
+    facts.publish()
+    said = dict.fromkeys((*FIGURES, "inserted", "updated", "unchanged"), 0)
+    facts.summary("crawl", "finished", said | {"missing": 1}, Path("spool"))
+    LeftoverTelemetry(kept).found(1, 1)
+    published = set(kept)
+    named = stats_in_the_docs()
+    assert published - named == set()
+    # What is there only once it happened; each is looked at in tests/scrapy_batching.
+    later = {f"leftovers/{what}/{fate}" for what in ("items", "batches") for fate in ("refused", "waiting")}
+    assert named - published == {"status/<code>", *later}
+
+
 def test_the_changelog_follows_keep_a_changelog() -> None:
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
@@ -121,12 +152,20 @@ def test_every_option_is_a_key_of_the_file_under_its_own_name() -> None:
     assert {option_name(name) for name in Settings.model_fields} >= {"schema", "tables", "table", "database"}
 
 
-def test_every_row_of_what_can_be_lost_names_tests_that_exist() -> None:
+@pytest.mark.parametrize(
+    ("page", "section", "most_unshown"),
+    [
+        # what nobody can show in a test: a disk that is gone, and ninety days
+        ("durability.md", "What can be lost, and when", 2),
+        ("scrapy.md", "The traps of Scrapy, and the test that covers each", 0),
+    ],
+)
+def test_every_row_of_what_can_go_wrong_names_tests_that_exist(page: str, section: str, most_unshown: int) -> None:
     every = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     there = set(re.findall(r"def (test_\w+)", every))
-    losses = [row for row in rows("durability.md") if len(row) == 5]
-    shown = [set(re.findall(r"`(test_\w+)`", row[-1])) for row in losses[1:]]
+    # a row of one cell only is a heading
+    facts = [cells for cells in rows(page, section)[1:] if any(cells[1:])]
+    shown = [set(re.findall(r"`(test_\w+)`", cells[-1])) for cells in facts]
     assert len(shown) > 10
-    assert set().union(*shown) <= there
-    # what nobody can show in a test: a disk that is gone, and ninety days
-    assert sum(not names for names in shown) <= 2
+    assert set().union(*shown) - there == set()
+    assert sum(not names for names in shown) <= most_unshown

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.errors import SpoolFailed
 from scrapy_batching.leftovers.run import batch_of
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused
 from scrapy_batching.spool.stock import Put, refused_in
 from scrapy_batching.wire.answers import Delivered, ForLater, Problem, Refused, TooLarge
-from scrapy_batching.wire.client import Client, Observer, Way
+from scrapy_batching.wire.client import Client, Observer
 from scrapy_batching.wire.fates import judged
+from scrapy_batching.wire.way import Way
 
 _CLOSE_SECONDS = 10.0
 

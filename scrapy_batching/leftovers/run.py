@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.closing import until_both_agree
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
-from scrapy_batching.spool.folder import Left, RunFolder
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.layout import Left
 from scrapy_batching.spool.stock import Counted, ends_whole, lines_in
 from scrapy_batching.wire.answers import Delivered, ForLater, Outcome, Problem, Refused, TooLarge
-from scrapy_batching.wire.client import Client, Way
+from scrapy_batching.wire.client import Client
 from scrapy_batching.wire.fates import judged
+from scrapy_batching.wire.way import Way
 
 KILLED = "killed"
 """The reason of a crawl that could not say one."""

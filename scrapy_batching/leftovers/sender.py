@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -12,17 +13,19 @@ from scrapy_batching.leftovers.resend import send_refused
 from scrapy_batching.leftovers.run import LeftRun
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.spool.debris import remove_debris
-from scrapy_batching.spool.folder import RunFolder, find_runs
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.runs import find_runs
 from scrapy_batching.spool.stock import refused_in, take_stock
 from scrapy_batching.wire.answers import Problem
-from scrapy_batching.wire.client import Client, Observer, Way
+from scrapy_batching.wire.client import Client, Observer
+from scrapy_batching.wire.way import Link, Way
 
 
 class Leftovers:
     """What lies below the spool directory `spool` and belongs to no living crawl.
 
     `way` says how to reach the server now; each batch goes under its own name, to its own table, for its own crawl.
-    `connect` makes the client of one crawl.
+    `connect` makes the client of one crawl; without it they share what they learn about the server.
     """
 
     def __init__(
@@ -31,13 +34,13 @@ class Leftovers:
         way: Way,
         telemetry: LeftoverTelemetry,
         *,
-        connect: Callable[[Way, Observer], Client] = Client,
+        connect: Callable[[Way, Observer], Client] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._way = way
         self._telemetry = telemetry
-        self._connect = connect
+        self._connect = connect or partial(Client, link=Link(way, telemetry))
         self._clock = clock
         self._later: dict[str, Problem] = {}
         self._refused: dict[str, dict[UUID, int]] = {}

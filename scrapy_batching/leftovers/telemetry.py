@@ -7,17 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.closing import mismatch
 from scrapy_batching.spool.refusals import Spooled
 from scrapy_batching.telemetry import PREFIX, Stats
+from scrapy_batching.telemetry.outage import Outage
 from scrapy_batching.wire.answers import Delivered, Problem
 
 logger = logging.getLogger(__name__)
 
 
 class LeftoverTelemetry:
-    """The counts of one sending of leftovers, its log lines and, in a crawl, its stats (`batching/leftovers/…`).
+    """The counts of one sending of leftovers, its log lines and, in a crawl, its stats (`batching/leftovers/…`, `…/recovered`).
 
     They are no part of the crawl's own counts. `changed` is called after each batch.
     """
@@ -37,9 +38,13 @@ class LeftoverTelemetry:
         self._stats = stats
         self._extra = {"spider": spider}
         self._changed = changed
-        self._clock = clock
-        self._away_since: float | None = None
+        self._outage = Outage(clock)
         self._told: set[object] = set()
+
+    @property
+    def delivered_so_far(self) -> tuple[int, int]:
+        """Batches and items."""
+        return self.counts["batches/delivered"], self.counts["items/delivered"]
 
     def found(self, batches: int, items: int) -> None:
         """Sending begins."""
@@ -63,25 +68,39 @@ class LeftoverTelemetry:
         """An answer came."""
         self.counts[f"status/{status}"] += 1
 
+    def took(self, seconds: float) -> None:
+        """The answer to a body came."""
+
     def sent(self, size: int) -> None:
         """A body went out."""
         self.counts["bytes/sent"] += size
 
-    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
-        """The server could not take something; the first time in a row is worth a line."""
+    def again(self, reason: str) -> None:
+        """A try has to be repeated."""
         self.counts["retries"] += 1
-        remedy = "it takes batches again by itself" if is_told else "start it, or check BATCHING_URL"
-        self.problem = f"the server takes nothing ({reason}): {remedy}"
-        if self._away_since is None:
-            self._away_since = self._clock()
-            logger.warning("batching: what earlier crawls left waits: %s", self.problem, extra=self._extra)
+        if not self._outage.because:
+            self.problem = f"the server does not take it now ({reason})"
+        self._tell()
+
+    def unavailable(self, reason: str, *, is_told: bool = False, remedy: str = "") -> None:
+        """The server takes nothing; the first of a few in a row is worth a line."""
+        known = "it takes batches again by itself" if is_told else "start it, or check BATCHING_URL"
+        self.problem = f"the server takes nothing ({reason}): {remedy or known}"
+        more = self._outage.away(reason)
+        if more is not None:
+            logger.warning("batching: what earlier crawls left waits: %s%s", self.problem, more, extra=self._extra)
         self._tell()
 
     def available(self) -> None:
         """The server took something again."""
-        if self._away_since is not None:
-            seconds, self._away_since, self.problem = self._clock() - self._away_since, None, ""
+        self.problem = ""
+        seconds = self._outage.back()
+        if seconds is not None:
             logger.info("batching: the server takes leftovers again after %.1f s", seconds, extra=self._extra)
+
+    def falls_back(self, coding: str, other: str) -> None:
+        """The server takes no bodies in one coding, and gets them in another."""
+        logger.warning("batching: the server takes no %s bodies (415); they go as %s", coding, other, extra=self._extra)
 
     def delivered(self, batch: Batch, outcome: Delivered) -> None:
         """The server has a batch, or a half of one, for good."""
@@ -167,8 +186,10 @@ class LeftoverTelemetry:
         self.counts[f"batches/{what}"] += batches
         self.counts[f"items/{what}"] += items
         if self._stats is not None:
-            for name in (f"batches/{what}", f"items/{what}"):
-                self._stats.set_value(f"{PREFIX}leftovers/{name}", self.counts[name])
+            for one in ("batches", "items"):
+                # What became of them: beside what the crawl's own items became, under a name of its own.
+                name = f"{one}/recovered" if what == "delivered" else f"leftovers/{one}/{what}"
+                self._stats.set_value(PREFIX + name, self.counts[f"{one}/{what}"])
         self._tell()
 
     def _tell(self) -> None:

@@ -4,7 +4,9 @@ from urllib.parse import urlsplit
 
 from scrapy_batching.errors import Mistake
 from scrapy_batching.names import VISIBLE_ASCII
-from scrapy_batching.settings.options import WHEN_FULL, Settings
+from scrapy_batching.settings.options import ON_FAILURE, START_CHECK, WHEN_FULL, Settings
+from scrapy_batching.settings.secure import mistakes_in_secure
+from scrapy_batching.settings.values import shown
 from scrapy_batching.wire.compression import COMPRESSIONS, has_zstd
 
 
@@ -22,11 +24,21 @@ def mistakes_in(options: Settings, known: set[str]) -> list[Mistake]:
         remedy = "write the token alone: 1 to 255 visible ASCII characters, no spaces, no `Bearer`"
         mistakes.append(Mistake("BATCHING_TOKEN", "(not shown)", remedy))
     mistakes += _one_of("BATCHING_WHEN_FULL", options.when_full, WHEN_FULL)
+    mistakes += _one_of("BATCHING_ON_FAILURE", options.on_failure, ON_FAILURE)
+    mistakes += _one_of("BATCHING_START_CHECK", options.start_check, START_CHECK)
+    mistakes += _pauses(options.retry_base, options.retry_max)
+    mistakes += [one for one in mistakes_in_secure(options) if one.setting not in known]
     if not known & {"BATCHING_HIGH_WATER_ITEMS", "BATCHING_BATCH_ITEMS"}:
         mistakes += _water("ITEMS", options.high_water_items, options.batch_items)
     if not known & {"BATCHING_HIGH_WATER_BYTES", "BATCHING_BATCH_BYTES"}:
         mistakes += _water("BYTES", options.high_water_bytes, options.batch_bytes)
     return mistakes
+
+
+def _pauses(base: float, most: float) -> list[Mistake]:
+    if base <= most or base == Settings().retry_base:
+        return []
+    return [Mistake("BATCHING_RETRY_BASE", repr(base), f"write no more than BATCHING_RETRY_MAX ({most})")]
 
 
 def _water(what: str, high: int, batch: int) -> list[Mistake]:
@@ -38,18 +50,23 @@ def _water(what: str, high: int, batch: int) -> list[Mistake]:
 
 
 def _address(url: str) -> list[Mistake]:
+    remedy = "write it as http://127.0.0.1:8800"
+    if "@" in url:
+        # What stands before the last @ is not repeated, wherever urlsplit would see it: it holds a password.
+        remedy = "leave user and password out of the address and set BATCHING_TOKEN"
+        scheme = url.partition("://")[0] if url.startswith(("http://", "https://")) else ""
+        host = url.rpartition("@")[2].partition("?")[0].partition("#")[0]
+        return [Mistake("BATCHING_URL", f"{scheme and scheme + '://'}(not shown)@{host}", remedy)]
     try:
         parts = urlsplit(url)
-        has_host = bool(parts.hostname) and (parts.port or 0) >= 0
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
     except ValueError:
-        return [Mistake("BATCHING_URL", "(not an address)", "write it as http://127.0.0.1:8800")]
-    if "@" in parts.netloc:
-        # The value is not repeated: it holds a password.
-        remedy = "leave user and password out of the address and set BATCHING_TOKEN"
-        return [Mistake("BATCHING_URL", f"{parts.scheme}://(not shown)@{parts.netloc.rpartition('@')[2]}", remedy)]
-    if parts.scheme not in ("http", "https") or not has_host or parts.query or parts.fragment:
-        return [Mistake("BATCHING_URL", repr(url), "write it as http://127.0.0.1:8800, without ? and #")]
-    return []
+        return [Mistake("BATCHING_URL", "(not an address)", remedy)]
+    if parts.query or parts.fragment:
+        # Neither are these: a token may stand there.
+        bare = parts._replace(query="", fragment="").geturl()
+        return [Mistake("BATCHING_URL", f"{shown(bare)} with ? or #", f"{remedy}, without ? and #")]
+    return [] if is_address else [Mistake("BATCHING_URL", shown(url), remedy)]
 
 
 def _one_of(name: str, value: str, words: tuple[str, ...]) -> list[Mistake]:

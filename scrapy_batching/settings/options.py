@@ -1,28 +1,37 @@
 """Every option of the crawl's side, declared once: its default, its unit, and why it is there."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+
+from scrapy_batching.items.choosing import ItemFilter
+from scrapy_batching.items.routing import Rule
 
 PREFIX = "BATCHING_"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is said about one setting: `unit` and `why` for the docs, `least` for the check."""
+    """What is said about one setting: `unit` and `why` for the docs; `is_shown`: its value may be logged."""
 
     name: str
     default: Any
     unit: str
     why: str
+    is_shown: bool
 
 
 SPOOL_WATER = (10_000_000, 4_000_000_000)
 MEMORY_WATER = (10_000, 64_000_000)
 WHEN_FULL = ("block", "stop", "drop")
+ON_FAILURE = ("spool", "stop", "drop")
+START_CHECK = ("off", "warn", "fail")
 
 
-def _option(default: Any, *, unit: str = "", least: float | None = None, why: str, hidden: bool = False) -> Any:
-    metadata = {"unit": unit, "least": least, "why": why}
+def _option(
+    default: Any, *, unit: str = "", least: float | None = None, why: str, hidden: bool = False, example: str = ""
+) -> Any:
+    metadata = {"unit": unit, "least": least, "why": why, "example": example}
     if isinstance(default, dict):
         return field(default_factory=dict, repr=not hidden, metadata=metadata)
     return field(default=default, repr=not hidden, metadata=metadata)
@@ -63,6 +72,30 @@ class Settings:
     when_full: str = _option(
         "block", why="at high water: `block` the spider, `stop` the crawl, or `drop` further items"
     )
+    deadline: float = _option(
+        0.0,
+        unit="seconds",
+        least=0,
+        why="how long a batch is tried before BATCHING_ON_FAILURE applies; 0: until the end",
+    )
+    on_failure: str = _option(
+        "spool", why="past the deadline: leave the batch in the `spool`, `stop` the crawl as well, or `drop` it"
+    )
+    headers: Mapping[str, str] = _option(
+        {}, hidden=True, example='{"X-Name": "value"}', why="sent with every request; values are never logged"
+    )
+    tls_ca: str = _option("", why="a PEM file with the authorities that the server's certificate is checked against")
+    tls_cert: str = _option("", why="a PEM file with this client's certificate")
+    tls_key: str = _option("", why="a PEM file with its key, where it is not in the same file")
+    tables: Mapping[type, Rule] = _option(
+        {},
+        example='{"myproject.items.Book": "books"}',
+        why="item class, or its import path, to a table's name or a callable",
+    )
+    item_filter: ItemFilter | None = _option(  # noqa: RUF009 - a field, as the others
+        None, why="a class, or its import path: its `accepts(item)` says which items are stored"
+    )
+    start_check: str = _option("off", why="whether the server is asked at the start: `off`, `warn` or `fail`")
     crawl_id: str = _option("", why="the crawl's id on the server; empty: the spider's name and a UUIDv7")
 
 
@@ -72,6 +105,7 @@ OPTIONS: tuple[Option, ...] = tuple(
         {} if one.default is MISSING else one.default,
         one.metadata["unit"],
         one.metadata["why"],
+        one.repr,
     )
     for one in fields(Settings)
 )

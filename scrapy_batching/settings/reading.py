@@ -1,8 +1,8 @@
 """The options as a crawler's settings have them: read in one function, refused all at once."""
 
 import math
-from collections.abc import Callable
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,77 +10,80 @@ from scrapy.settings import BaseSettings
 
 from scrapy_batching.errors import Mistake, SettingsRefused
 from scrapy_batching.settings.checks import mistakes_in
+from scrapy_batching.settings.filters import filter_in
 from scrapy_batching.settings.options import OPTIONS, PREFIX, Settings
+from scrapy_batching.settings.tables import tables_in
+from scrapy_batching.settings.values import READERS, Unusable, anything, shown
 
 
-def read_settings(settings: BaseSettings) -> Settings:
-    """The options from a crawler's settings, checked.
+def is_enabled(settings: BaseSettings) -> bool:
+    """Whether the pipeline is to work; a value that is neither yes nor no is told by `read_settings`, not here."""
+    raw = settings.get(f"{PREFIX}ENABLED")
+    try:
+        return raw is None or bool(READERS[bool](raw))
+    except Unusable:
+        return True
 
-    Raises SettingsRefused (a ValueError) with every mistake: its setting, the value and the remedy.
+
+def read_settings(
+    settings: BaseSettings, further: Callable[[Settings], Iterable[Mistake]] = lambda _options: ()
+) -> Settings:
+    """The options from a crawler's settings, checked: the tables' classes are imported, the filter is made.
+
+    `further` finds mistakes that need more than the settings. Raises SettingsRefused (a ValueError) with every mistake: its
+    setting, the value and the remedy.
     """
-    getters: dict[type, Callable[[str], Any]] = {
-        bool: settings.getbool,
-        int: lambda name: _whole(settings.get(name)),
-        float: settings.getfloat,
-        dict: lambda name: dict(settings.getdict(name)),
-    }
     values: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for one in fields(Settings):
-        name = PREFIX + one.name.upper()
-        raw = settings.get(name)
+        raw = settings.get(PREFIX + one.name.upper())
         if raw is None:
             continue
-        kind: type = dict if one.default is MISSING else type(one.default)
-        shown = repr(raw) if one.repr else "(not shown)"
         try:
-            value: Any = getters[kind](name) if kind in getters else _text(raw)
-        except (ValueError, TypeError, OverflowError):
-            mistakes.append(Mistake(name, shown, f"write {_KINDS[kind]}, as in {name} = {_example(one.default)!r}"))
-            continue
-        least = one.metadata["least"]
-        if least is not None and not (least <= value < math.inf):
-            mistakes.append(Mistake(name, shown, f"write {least} or more ({one.metadata['unit']})"))
-        values[one.name] = value
+            values[one.name] = _value(one, raw)
+        except Unusable as error:
+            mistakes.append(Mistake(PREFIX + one.name.upper(), shown(raw) if one.repr else "(not shown)", str(error)))
+    if "tables" in values:
+        values["tables"], wrong = tables_in(values["tables"])
+        mistakes += wrong
     mistakes += _unknown(settings)
     options = Settings(**values)
     mistakes += mistakes_in(options, {mistake.setting for mistake in mistakes})
+    told = {mistake.setting for mistake in mistakes}
+    mistakes += [one for one in further(options) if one.setting not in told]
     if mistakes:
         raise SettingsRefused(mistakes)
     return options
 
 
-def _unknown(settings: BaseSettings) -> list[Mistake]:
-    """Settings with our prefix that nobody reads: a typing error, or an option of another version."""
-    known = [option.name.removeprefix(PREFIX) for option in OPTIONS]
-    ours = [name for name in map(str, settings) if name.startswith(PREFIX)]
-    unknown = [name for name in ours if name.removeprefix(PREFIX) not in known]
-    near = {name: get_close_matches(name.removeprefix(PREFIX), known, 1) for name in unknown}
-    return [
-        Mistake(
-            name,
-            repr(settings.get(name)),
-            f"did you mean {PREFIX}{near[name][0]}?" if near[name] else "there is no such option",
-        )
-        for name in unknown
-    ]
-
-
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", dict: "a dict"}
-
-
-def _example(default: Any) -> Any:
-    return {"name": "value"} if default is MISSING else default
-
-
-def _whole(raw: Any) -> int:
-    """`raw` as an int; `int()` alone would cut 2.5 to 2 without a word."""
-    value = int(raw)
-    if isinstance(raw, float) and raw != value:
-        raise ValueError(raw)
+def _value(one: Field[Any], raw: Any) -> Any:
+    if one.name == "item_filter":
+        return filter_in(anything(raw))
+    kind: type = dict if one.default is MISSING else type(one.default)
+    name = PREFIX + one.name.upper()
+    try:
+        value = READERS[kind](raw)
+    except Unusable as error:
+        example = one.metadata["example"] or repr(one.default)
+        written = f"-s {name}='{example}'" if "JSON" in str(error) else f"{name} = {example}"
+        raise Unusable(f"{error}, as in {written}") from None
+    least = one.metadata["least"]
+    if least is not None and not (least <= value < math.inf):
+        raise Unusable(f"write {least} or more ({one.metadata['unit']})")
     return value
 
 
-def _text(raw: Any) -> Any:
-    """A text without the blanks around it; a class, where one may be written, as it is."""
-    return raw if isinstance(raw, type) else str(raw).strip()
+def _unknown(settings: BaseSettings) -> list[Mistake]:
+    """Settings with our prefix that nobody reads: a typing error, or an option of another version."""
+    known = {option.name.removeprefix(PREFIX): option for option in OPTIONS}
+    ours = [name for name in map(str, settings) if name.startswith(PREFIX)]
+    mistakes = []
+    for name in ours:
+        if name.removeprefix(PREFIX) in known:
+            continue
+        near = get_close_matches(name.removeprefix(PREFIX), known, 1)
+        # Nobody knows what it holds: only what was surely not meant as a secret is shown.
+        value = shown(settings.get(name)) if near and known[near[0]].is_shown else "(not shown)"
+        remedy = f"did you mean {PREFIX}{near[0]}?" if near else "there is no such option"
+        mistakes.append(Mistake(name, value, remedy))
+    return mistakes

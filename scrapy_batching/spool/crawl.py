@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from scrapy_batching.batcher import Batch, InMemory, Part
-from scrapy_batching.errors import Mistake, SettingsRefused, SpoolFailed
+from scrapy_batching.batching.batch import Batch, Part
+from scrapy_batching.batching.lines import InMemory
+from scrapy_batching.errors import Mistake, SpoolFailed
 from scrapy_batching.spool.disk import APPENDING, cut_off, probe, write_whole
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused
@@ -291,11 +292,12 @@ class _Counted(InMemory):
         self._told(len(line) + 1)
 
 
-def require_writable(directory: Path) -> None:
-    """Raises SettingsRefused if nothing can be written there. Leaves no trace."""
+def mistakes_of(directory: Path) -> list[Mistake]:
+    """What is wrong with a directory where nothing can be written. Leaves no trace."""
     try:
         probe(directory)
     except OSError as error:
         reason = error.strerror or error
         remedy = f"cannot be made or written there ({reason}): write a directory that this user may write to"
-        raise SettingsRefused([Mistake("BATCHING_SPOOL_DIR", str(directory), remedy)]) from error
+        return [Mistake("BATCHING_SPOOL_DIR", str(directory), remedy)]
+    return []

@@ -44,16 +44,12 @@ from scrapy_batching.spool.layout import (
     About,
     Left,
     is_bare,
-    is_debris,
     is_draft,
-    is_run_name,
     read_left,
 )
-from scrapy_batching.spool.refusals import REFUSED, Refusal, Spooled, keep_refused, keep_torn
+from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused, keep_torn
 from scrapy_batching.spool.tally import Shortened, Tally
 from scrapy_batching.wire.answers import Problem
-
-__all__ = ["FORMAT", "REFUSED", "About", "Left", "RunFolder", "Spooled", "find_runs", "table_folder", "write_whole"]
 
 _NEW_NAMES = 5
 
@@ -322,17 +318,3 @@ class RunFolder:
         for one in self._entries():
             if (one / TABLE).is_file():
                 yield one
-
-
-def find_runs(spool: Path) -> tuple[list[RunFolder], list[Path]]:
-    """The runs below a spool directory, oldest first, and what lies there and is not ours (or of another format)."""
-    runs, foreign = [], []
-    for one in sorted(spool.iterdir()) if spool.is_dir() else ():
-        if one.name == REFUSED or is_draft(one) or is_debris(one):
-            continue
-        run = RunFolder(one)
-        if is_run_name(one.name) and run.about is not None:
-            runs.append(run)
-        else:
-            foreign.append(one)
-    return runs, foreign

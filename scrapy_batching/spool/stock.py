@@ -9,7 +9,10 @@ from uuid import UUID
 
 import orjson
 
-from scrapy_batching.spool.folder import REFUSED, Left, RunFolder, find_runs
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.layout import Left
+from scrapy_batching.spool.refusals import REFUSED
+from scrapy_batching.spool.runs import find_runs
 
 State = Literal["waiting", "in use", "refused"]
 

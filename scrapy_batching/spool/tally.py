@@ -4,6 +4,7 @@
 {"batch": "<uuid>", "table": "books", "items": 500}      a closed batch
 {"split": "<uuid>", "of": "<uuid>"}                      a half that may only be sent as its own halves, and the batch it is of
 {"rejected": 1}, {"dropped": 3}                          items without a batch
+{"items": -500, "dropped": 500}                          a closed batch that was let go of: it was counted when it was closed
 """
 
 import os

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -34,16 +34,24 @@ class InMemory:
     retry_after: float
 
 
+Whose = Literal["server", "table", "batch", "rate"]
+
+
 @dataclass(frozen=True, slots=True)
 class TryAgain:
     """The same again later, under the same name; `retry_after` is the least number of seconds to wait.
 
-    `is_told`: an ingestion server runs there, and `reason` is what it said.
+    `is_told`: an ingestion server runs there, and `reason` is what it said. `whose` trouble it is: the whole server's, one
+    table's, this batch's alone, or ours, who ask more often than we may. `slows`: less at a time might help. `remedy` where
+    one is known.
     """
 
     reason: str
     retry_after: float = 0.0
     is_told: bool = False
+    whose: Whose = "server"
+    slows: bool = True
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,24 @@ def problem_of(answer: Answer) -> Problem:
 
 
 def _again(answer: Answer, about: str = "") -> TryAgain:
-    said = ""
+    said, table = "", False
     if answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/problem+json":
         found = object_in(answer) or {}
         # One line of a log, whatever was said.
         said = " ".join(str(found.get("detail") or found.get("title") or "").split())[:_MOST_REASON]
+        table = bool(found.get("table"))
     reason = f"answer {answer.status}{about}" + (f": {said}" if said else "")
-    return TryAgain(reason, seconds_asked_for(answer.headers), is_told=bool(said))
+    whose = _whose(answer.status, is_of_table=table)
+    slows = whose in ("server", "rate") or answer.status == 408
+    return TryAgain(reason, seconds_asked_for(answer.headers), is_told=bool(said), whose=whose, slows=slows)
+
+
+def _whose(status: int, *, is_of_table: bool) -> Whose:
+    if is_of_table and status in (429, 503):
+        return "table"
+    if status == 429:
+        return "rate"
+    return "server" if status in (502, 503, 504) else "batch"
 
 
 def _of_batch(answer: Answer, batch: UUID) -> Verdict:

@@ -1,22 +1,24 @@
-"""Speaks the contract with the server: one batch at a time is sent until the server has it or will never have it."""
+"""Speaks the contract with the server: each batch is sent until the server has it or will never have it."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 from yarl import URL
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.wire.answers import (
     SEND_AGAIN,
     Answer,
+    ForLater,
     InMemory,
     Outcome,
+    Problem,
     TooLarge,
     TryAgain,
     Verdict,
@@ -25,36 +27,19 @@ from scrapy_batching.wire.answers import (
     verdict_on_sending,
 )
 from scrapy_batching.wire.backoff import full_jitter, pause_before, seconds_asked_for
-from scrapy_batching.wire.compression import choose, compress
+from scrapy_batching.wire.breaker import Observer as BreakerObserver
+from scrapy_batching.wire.breaker import Try
+from scrapy_batching.wire.compression import Coding, compress, next_best
+from scrapy_batching.wire.trouble import no_answer
+from scrapy_batching.wire.way import Link, Way
 
 _MOST_WAIT = 30.0
-_LEAST_SHARE = 0.1
-"""Of a pause that is cut short by the news that the server is back."""
+_UNSUPPORTED = 415
+_MOST_OF_A_TABLE = 5
+"""Tries for a table that takes nothing, before what an earlier crawl left for it is left on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How to reach the server and how to bear with it. Times are in seconds."""
-
-    url: str
-    crawl: str
-    token: str = ""
-    timeout: float = 60.0
-    connections: int = 5
-    compression: str = "auto"
-    retry_base: float = 0.5
-    retry_max: float = 30.0
-
-    def address(self, path: str) -> str:
-        """The whole address of a path of the contract, which is already percent-encoded."""
-        return self.url.rstrip("/") + path
-
-    def batches(self, table: str) -> str:
-        """Where batches of a table are sent."""
-        return self.address(f"/v1/tables/{quote(table, safe='')}/batches")
-
-
-class Observer(Protocol):
+class Observer(BreakerObserver, Protocol):
     """Who is told what happens on the wire."""
 
     def answered(self, status: int) -> None:
@@ -63,17 +48,32 @@ class Observer(Protocol):
     def sent(self, size: int) -> None:
         """A batch's body of `size` bytes went out."""
 
-    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
-        """The server could not take something; it will be tried again. `is_told`: it said so itself."""
+    def took(self, seconds: float) -> None:
+        """The answer to it came after so long."""
 
-    def available(self) -> None:
-        """The server took something."""
+    def again(self, reason: str) -> None:
+        """A try has to be repeated."""
+
+    def falls_back(self, coding: str, other: str) -> None:
+        """The server takes no bodies in `coding`: they go in `other` from now on."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a batch has come with the server. `was_tried`: it may have been sent before, by an earlier crawl too."""
+
+    was_tried: bool = False
+    asks: bool = False
+    """The next try asks how the batch stands, instead of sending it."""
+    too_large: TooLarge | None = None
+    """What was said to a batch that may be stored all the same: it is asked for first."""
 
 
 class Client:
     """Delivers batches. Its session is made in the running loop with the first request; `close` it at the end.
 
-    `pause` and `jitter` are what time and chance are to it.
+    `link` is what is learnt about the server, shared with others who send to it; without one it has its own. While the server
+    is away `deliver` asks `behind` seconds later than the others. `pause` and `jitter` are what time and chance are to it.
     """
 
     def __init__(
@@ -81,48 +81,64 @@ class Client:
         way: Way,
         observer: Observer,
         *,
+        link: Link | None = None,
+        behind: float = 0.0,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[float], float] = full_jitter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._way = way
         self._observer = observer
+        self._link = link or Link(way, observer, clock=clock, jitter=jitter)
+        self._behind = behind
         self._pause = pause
         self._jitter = jitter
         self._clock = clock
-        self._coding = choose(way.compression, urlsplit(way.url).hostname or "")
         # Whole seconds: a fraction is no preference of the contract's, and would be ignored.
         self._wait = f"wait={int(min(_MOST_WAIT, way.timeout / 2))}"
         self._session: aiohttp.ClientSession | None = None
-        self._news: asyncio.Future[None] | None = None
 
-    async def deliver(
-        self, batch: Batch, *, was_tried: bool = False, waits: Callable[[], Awaitable[None]] | None = None
-    ) -> Outcome:
+    async def attempt(self, batch: Batch, progress: Progress, one: Try) -> Outcome | InMemory | TryAgain:
+        """Sends the batch under its name, or asks for it, once. `one` was begun at the link's breaker, and is ended here.
+
+        What is to be done the next time is kept in `progress`. Raises OSError if the batch's file cannot be read.
+        """
+        breaker = self._link.breaker
+        try:
+            verdict = await self._step(batch, progress)
+        except BaseException:
+            breaker.abandoned(one)
+            raise
+        if isinstance(verdict, TryAgain) and verdict.whose == "server":
+            breaker.failed(one, verdict)
+        else:
+            breaker.took(one)
+        return verdict
+
+    async def deliver(self, batch: Batch, *, was_tried: bool = False) -> Outcome:
         """Sends the batch under its name until the server has it for good, or says that it will not have it.
 
-        `was_tried`: an earlier crawl, or an earlier call, may have sent it. `waits` is awaited once, when the first try has
-        failed. Retries for ever: whoever has a deadline cancels it. Raises OSError if the batch's file cannot be read.
+        `was_tried`: an earlier crawl may have sent it. Retries for ever, but for a table that takes nothing a few times only:
+        whoever has a deadline cancels it. Raises OSError if the batch's file cannot be read.
         """
-        body = compress(batch.body(), self._coding)
+        progress = Progress(was_tried)
         tries = 0
         while True:
-            verdict = await self._send(batch, body)
-            if not isinstance(verdict, TryAgain):
-                self._spread_news()
-            outcome = await self._follow(batch, verdict) if isinstance(verdict, InMemory) else verdict
-            if isinstance(outcome, TooLarge) and (tries or was_tried):
-                # An earlier try may have been stored though its answer was lost. The halves of a split have names that
-                # the ledger does not know: they would be stored once more.
-                known = await self._follow(batch, InMemory(0.0))
-                outcome = outcome if isinstance(known, TryAgain) else known
-            if not isinstance(outcome, TryAgain):
-                self._observer.available()
-                return outcome
-            tries += 1
-            if tries == 1 and waits is not None:
-                await waits()
-            await self._wait_out(outcome, tries)
+            one = await self._link.breaker.turn(self._pause, behind=self._behind)
+            verdict = await self.attempt(batch, progress, one)
+            if isinstance(verdict, InMemory):
+                tries = 0
+                # It waits for us on its side; the pause is for a server that does not.
+                await self._pause(max(verdict.retry_after, self._jitter(self._way.retry_base)))
+            elif isinstance(verdict, TryAgain):
+                tries += 1
+                self._observer.again(verdict.reason)
+                if verdict.whose == "table" and tries >= _MOST_OF_A_TABLE:
+                    return ForLater(Problem(503, "the table takes nothing now", verdict.reason))
+                if verdict.whose != "server" or not self._link.breaker.is_open:
+                    await self._pause(self._seconds(verdict, tries))
+            else:
+                return verdict
 
     async def close_crawl(
         self, totals: Mapping[str, Any], give_up_at: float, *, wait: int = 30
@@ -163,44 +179,56 @@ class Client:
         if session is not None:
             await session.close()
 
-    async def _send(self, batch: Batch, body: bytes) -> Verdict:
+    async def _step(self, batch: Batch, progress: Progress) -> Outcome | InMemory | TryAgain:
+        if not progress.asks:
+            was_tried, progress.was_tried = progress.was_tried, True
+            verdict = await self._send(batch)
+            if isinstance(verdict, InMemory):
+                progress.asks = True
+            if not (isinstance(verdict, TooLarge) and was_tried):
+                return verdict
+            # An earlier try may have been stored though its answer was lost. The halves of a split have names that
+            # the ledger does not know: they would be stored once more.
+            progress.asks, progress.too_large = True, verdict
+        answer = await self._ask("GET", self._way.address(f"/v1/batches/{batch.id}"), {"Prefer": self._wait}, None)
+        if isinstance(answer, TryAgain):
+            return answer
+        if answer.status not in SEND_AGAIN:
+            return verdict_on_asking(answer, batch.id)
+        progress.asks = False
+        too_large, progress.too_large = progress.too_large, None
+        return too_large or TryAgain("the server knows the batch no longer", is_told=True, whose="batch", slows=False)
+
+    async def _send(self, batch: Batch) -> Verdict:
+        coding = self._link.coding
+        while True:
+            answer = await self._post(batch, coding)
+            if isinstance(answer, TryAgain):
+                return answer
+            if answer.status != _UNSUPPORTED or coding == "identity":
+                return verdict_on_sending(answer, batch.id)
+            other = next_best(coding)
+            if self._link.coding == coding:
+                self._link.coding = other
+                self._observer.falls_back(coding, other)
+            coding = other
+
+    async def _post(self, batch: Batch, coding: Coding) -> Answer | TryAgain:
         headers = {
             "Content-Type": "application/x-ndjson",
             "Idempotency-Key": str(batch.id),
             "Ingest-Crawl": self._way.crawl,
         }
-        if self._coding != "identity":
-            headers["Content-Encoding"] = self._coding
+        if coding != "identity":
+            headers["Content-Encoding"] = coding
+        # Read and made smaller for each try: what waits for a server that is away takes no memory.
+        body = compress(batch.body(), coding)
         self._observer.sent(len(body))
+        began = self._clock()
         answer = await self._ask("POST", self._way.batches(batch.table), headers, body)
-        return answer if isinstance(answer, TryAgain) else verdict_on_sending(answer, batch.id)
-
-    async def _follow(self, batch: Batch, last: InMemory) -> Outcome | TryAgain:
-        """Asks until the batch has settled; TryAgain if the server has forgotten it."""
-        address = self._way.address(f"/v1/batches/{batch.id}")
-        verdict: Verdict = last
-        tries = 0
-        while True:
-            if isinstance(verdict, InMemory):
-                # It waits for us on its side; the pause is for a server that does not.
-                await self._pause(max(verdict.retry_after, self._jitter(self._way.retry_base)))
-                tries = 0
-            answer = await self._ask("GET", address, {"Prefer": self._wait}, None)
-            if isinstance(answer, Answer):
-                verdict = verdict_on_asking(answer, batch.id)
-                if answer.status in SEND_AGAIN:
-                    break
-            else:
-                verdict = answer
-            match verdict:
-                case InMemory():
-                    continue
-                case TryAgain():
-                    tries += 1
-                    await self._wait_out(verdict, tries)
-                case _:
-                    return verdict
-        return TryAgain("the server knows the batch no longer", is_told=True)
+        if isinstance(answer, Answer):
+            self._observer.took(self._clock() - began)
+        return answer
 
     async def _ask(self, method: str, address: str, headers: dict[str, str], body: bytes | None) -> Answer | TryAgain:
         try:
@@ -209,49 +237,21 @@ class Client:
                 method, URL(address, encoded=True), data=body, headers=headers, allow_redirects=False
             ) as response:
                 answer = Answer(response.status, response.headers, await response.read())
-        except TimeoutError:
-            return TryAgain(f"no answer within {self._way.timeout:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return TryAgain(f"{type(error).__name__}: {error}")
+            return no_answer(error, self._way.timeout, is_anonymous=self._way.is_anonymous)
         self._observer.answered(answer.status)
-        return answer
+        # Only where something is wrong: what is said then is logged and kept. The name of a batch may hold anything.
+        return replace(answer, body=self._way.without_secrets(answer.body)) if answer.status >= 400 else answer
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             # Never earlier: without a running loop (CrawlerProcess builds its parts before) aiohttp refuses.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._way.connections),
+                connector=aiohttp.TCPConnector(limit=self._way.connections, ssl=self._way.tls or True),
                 timeout=aiohttp.ClientTimeout(total=self._way.timeout),
-                headers={"Authorization": f"Bearer {self._way.token}"} if self._way.token else None,
+                headers=self._way.every,
             )
         return self._session
-
-    async def _wait_out(self, verdict: TryAgain, tries: int) -> None:
-        self._observer.unavailable(verdict.reason, is_told=verdict.is_told)
-        seconds = self._seconds(verdict, tries)
-        again_at = self._clock() + max(verdict.retry_after, seconds * _LEAST_SHARE)
-        if await self._is_cut_short(seconds):
-            # Never at once, or a server that takes one table and not another would be asked without a pause.
-            left = again_at - self._clock()
-            if left > 0:
-                await self._pause(left)
-
-    async def _is_cut_short(self, seconds: float) -> bool:
-        """Pauses; True if meanwhile the server took something from another sender."""
-        if self._news is None:
-            self._news = asyncio.get_running_loop().create_future()
-        news, pause = self._news, asyncio.ensure_future(self._pause(seconds))
-        try:
-            await asyncio.wait({news, pause}, return_when=asyncio.FIRST_COMPLETED)
-            return not pause.done()
-        finally:
-            pause.cancel()
-
-    def _spread_news(self) -> None:
-        """Wakes whoever pauses: the server takes something."""
-        news, self._news = self._news, None
-        if news is not None and not news.done():
-            news.set_result(None)
 
     def _seconds(self, verdict: TryAgain, tries: int) -> float:
         way = self._way

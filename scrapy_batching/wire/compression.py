@@ -27,6 +27,11 @@ def choose(wanted: str, host: str) -> Coding:
     return "gzip" if wanted == "gzip" else "identity"
 
 
+def next_best(coding: Coding) -> Coding:
+    """What to try where a server takes no bodies in `coding`."""
+    return "gzip" if coding == "zstd" else "identity"
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` names this machine for certain."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -7,7 +7,7 @@ import pytest
 
 from ingest_server.model import CrawlClose
 from ingest_server.spooled import Left, Refused, Spools, Tallied, read_spools, undelivered
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.names import half_name, uuid7
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.stock import Counted

@@ -17,7 +17,7 @@ from ingest_server.postgres.catalogue import read_table
 from ingest_server.postgres.decode import Decoder
 from ingest_server.wire import batch_id, split
 from scrapy_batching import names
-from scrapy_batching.batcher import OpenBatches
+from scrapy_batching.batching.lines import OpenBatches
 from scrapy_batching.items.encode import Encoder
 
 VALUES = {
@@ -49,7 +49,7 @@ async def test_the_server_decodes_every_kind_of_value_that_the_client_encodes(sq
     line, altered = Encoder()(Thing(**VALUES))
     assert not altered
     gathered = OpenBatches(most_items=1, most_bytes=10**6, most_age=1, clock=lambda: 0.0)
-    (closed,) = gathered.add(names.snake_case(Thing.__name__), line)
+    (closed,) = gathered.add(names.snake_case(Thing.__name__), line, len(line) + 1)
     spec = await read_table(sql, TableName("public", closed.table + "s"), TableOptions())
     assert spec is not None
     decoded = await Decoder(spec).decode(split(closed.body(), "ndjson"))

@@ -1,6 +1,7 @@
 """Runs real crawls in processes of their own: a script in a directory, its log, its stats, its exit code."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -10,6 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+HAS_REACTORLESS = importlib.util.find_spec("scrapy.utils.reactorless") is not None
+"""Whether this Scrapy runs without a reactor: a mode that it does not have is not tested."""
 
 MODES = {
     "AsyncCrawlerProcess": """
@@ -45,6 +49,18 @@ MODES = {
 
         react(lambda _: Deferred.fromFuture(asyncio.ensure_future(run())))
     """,
+    "CrawlerRunner": """
+        from scrapy.crawler import CrawlerRunner
+        from scrapy.utils.log import configure_logging
+        from scrapy.utils.reactor import install_reactor
+        install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
+        configure_logging(SETTINGS)
+        from twisted.internet.task import react
+        runner = CrawlerRunner(SETTINGS)
+        for cls in SPIDERS:
+            runner.crawl(cls)
+        react(lambda _: runner.join())
+    """,
     "reactorless": """
         from scrapy.crawler import AsyncCrawlerProcess
         process = AsyncCrawlerProcess(SETTINGS | {"TWISTED_REACTOR_ENABLED": False})
@@ -52,7 +68,28 @@ MODES = {
             process.crawl(cls)
         process.start()
     """,
+    "AsyncCrawlerRunner without a reactor": """
+        from scrapy.crawler import AsyncCrawlerRunner
+        from scrapy.utils.log import configure_logging
+        configure_logging(SETTINGS)
+
+        async def run():
+            runner = AsyncCrawlerRunner(SETTINGS | {"TWISTED_REACTOR_ENABLED": False})
+            for cls in SPIDERS:
+                runner.crawl(cls)
+            await runner.join()
+
+        asyncio.run(run())
+    """,
 }
+if not HAS_REACTORLESS:
+    del MODES["reactorless"], MODES["AsyncCrawlerRunner without a reactor"]
+
+
+def those(*modes: str) -> list[str]:
+    """Those of the modes that this Scrapy has."""
+    return [mode for mode in modes if mode in MODES]
+
 
 HEAD = """
 import asyncio, json, scrapy, sys
@@ -135,9 +172,12 @@ class Crawl:
 
 @asynccontextmanager
 async def crawling(directory: Path, spiders: str = NUMBERS, *, mode: str = "AsyncCrawlerProcess", **settings: Any):
-    """A crawl of `spiders` (source that sets SPIDERS); ended by force, by its own id, if the test leaves it running."""
+    """A crawl of `spiders` (source that sets SPIDERS) in a mode of MODES, or by a script of the test's own.
+
+    Ended by force, by its own id, if the test leaves it running.
+    """
     script = directory / "crawl.py"
-    script.write_text(HEAD + textwrap.dedent(spiders) + "\n" + textwrap.dedent(MODES[mode]))
+    script.write_text(HEAD + textwrap.dedent(spiders) + "\n" + textwrap.dedent(mode if "\n" in mode else MODES[mode]))
     settings = {"BATCHING_SPOOL_DIR": str(directory / "spool")} | settings
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -126,23 +127,23 @@ def read_batch(request: web.Request, body: bytes) -> Stored:
 
 
 @asynccontextmanager
-async def serving(server: FakeServer, port: int = 0):
+async def serving(server: FakeServer, port: int = 0, *, tls: ssl.SSLContext | None = None):
     """The server on a port of loopback, 0 for a free one; `server.url` says which."""
     runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
     port = runner.addresses[0][1]
-    server.url = f"http://127.0.0.1:{port}"
+    server.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}"
     try:
         yield server
     finally:
         await runner.cleanup()
 
 
-def problem(status: int, title: str, detail: str = "", **headers: str) -> web.Response:
+def problem(status: int, title: str, detail: str = "", *, table: str | None = None, **headers: str) -> web.Response:
     return web.json_response(
-        {"title": title, "status": status, "detail": detail},
+        {"title": title, "status": status, "detail": detail} | ({} if table is None else {"table": table}),
         status=status,
         content_type="application/problem+json",
         headers={name.replace("_", "-"): value for name, value in headers.items()},

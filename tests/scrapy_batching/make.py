@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
+from scrapy_batching.batching.lines import OpenBatches
 from scrapy_batching.names import uuid7
 from scrapy_batching.telemetry import Telemetry
 
@@ -24,3 +25,8 @@ def telemetry() -> tuple[Telemetry, Stats]:
     """A telemetry and the stats that it writes."""
     stats = Stats()
     return Telemetry(stats), stats
+
+
+def put(batches: OpenBatches, table: str, line: bytes) -> tuple[Batch, ...]:
+    """Adds a line with the size that it has in a body."""
+    return batches.add(table, line, len(line) + 1)

@@ -122,15 +122,19 @@ async def test_a_sigterm_while_the_gate_holds_ends_the_crawl_with_everything_on_
     assert len(crawl.waiting()) == crawl.batching()["items/enqueued"]
 
 
+# Scrapy 2.14 has fetched some 200 pages by the time the first ones' items make the water high; those are still taken.
+MORE_PAGES = PAGES.replace("range(30)", "range(1_000)")
+
+
 async def test_stop_ends_the_crawl_with_its_own_reason(server, tmp_path):
     holding = Holding()
     server.always = holding
     settings = {"BATCHING_URL": server.url, "BATCHING_CLOSE_TIMEOUT": 0.2, "BATCHING_WHEN_FULL": "stop", **WATER}
-    crawl = await crawled(tmp_path, PAGES, **settings)
+    crawl = await crawled(tmp_path, MORE_PAGES, **settings)
     holding.go.set()
     assert crawl.stats[0]["finish_reason"] == "batching_spool_full"
     stats = crawl.batching()
-    assert 1_000 <= stats["items/enqueued"] < 3_000
+    assert 1_000 <= stats["items/enqueued"] < 100_000
     assert stats["items/spooled"] == stats["items/enqueued"] == len(crawl.waiting())
     assert crawl.log.count("the crawl is stopped, as BATCHING_WHEN_FULL wants") == 1
 
@@ -154,10 +158,10 @@ async def test_drop_goes_on_and_counts_what_it_drops_loudly(server, tmp_path):
 async def test_what_waits_for_the_next_crawl_counts_and_a_crawl_without_a_token_is_stopped(server, tmp_path):
     """The gate would hold it for ever: nothing that is parked is tried again, and nothing else is left to wait for."""
     server.always = says(401, "no token")
-    crawl = await crawled(tmp_path, PAGES, BATCHING_URL=server.url, **WATER)
+    crawl = await crawled(tmp_path, MORE_PAGES, BATCHING_URL=server.url, **WATER)
     assert crawl.stats[0]["finish_reason"] == "batching_spool_full"
     stats = crawl.batching()
-    assert 1_000 <= stats["items/enqueued"] < 3_000
+    assert 1_000 <= stats["items/enqueued"] < 100_000
     assert stats["items/spooled"] == stats["items/enqueued"] == len(crawl.waiting())
     assert crawl.log.count("the crawl is stopped (batching_spool_full)") == 1
 

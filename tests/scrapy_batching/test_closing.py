@@ -88,7 +88,7 @@ def test_a_mismatch_is_an_error_with_the_remedy(caplog):
     with caplog.at_level(logging.INFO):
         facts.summary("it's c", "finished", {"expected": 5, "processed": 4, "missing": 1, "inserted": 4}, Path("spool"))
     line, error = caplog.records
-    assert line.getMessage().endswith("server: 5 expected · 4 processed · 1 missing")
+    assert line.getMessage().endswith("server: 4 committed (4 inserted), 0 dead letters, 1 MISSING")
     assert error.levelno == logging.ERROR
     assert "misses 1 items" in error.getMessage()
     assert """ingest-server audit 'it'"'"'s c'""" in error.getMessage()

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tests.scrapy_batching.crawls import NUMBERS, balanced, crawled, crawling
+from tests.scrapy_batching.crawls import NUMBERS, balanced, crawled, crawling, those
 from tests.scrapy_batching.fake_server import Holding
 
 KILLED = """
@@ -189,13 +189,14 @@ async def test_a_spool_that_cannot_be_written_stops_the_crawl_at_its_start(serve
     assert server.sent == []
 
 
-@pytest.mark.parametrize("mode", ["AsyncCrawlerProcess", "reactorless"])
+@pytest.mark.parametrize("mode", those("AsyncCrawlerProcess", "reactorless"))
 async def test_without_a_spool_a_forced_end_writes_what_is_in_memory(server, tmp_path, mode):
     holding = Holding()
     server.always = holding
     settings = {"BATCHING_SPOOL": False, "BATCHING_BATCH_ITEMS": 5}
     async with crawling(tmp_path, mode=mode, BATCHING_URL=server.url, **settings) as crawl:
         await holding.reached.wait()
+        await crawl.line("{'n': 6}")
         assert crawl.runs == []
         crawl.signal()
         await crawl.line("shutting down gracefully")

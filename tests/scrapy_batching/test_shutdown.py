@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from tests.scrapy_batching.crawls import NUMBERS, balanced, crawled, crawling
+from tests.scrapy_batching.crawls import NUMBERS, balanced, crawled, crawling, those
 from tests.scrapy_batching.fake_server import Holding, problem
 
-MODES = ["AsyncCrawlerProcess", "CrawlerProcess", "reactorless"]
+MODES = those("AsyncCrawlerProcess", "CrawlerProcess", "reactorless")
 
 TELLS_OF_ITS_END = NUMBERS.replace(
     "async def start",
@@ -64,7 +64,7 @@ SPIDERS = [Numbers]
 """
 
 
-@pytest.mark.parametrize("mode", ["AsyncCrawlerProcess", "reactorless"])
+@pytest.mark.parametrize("mode", those("AsyncCrawlerProcess", "reactorless"))
 async def test_a_sibling_pipeline_that_raises_in_close_spider_loses_nothing(server, tmp_path, mode):
     """Sync or async, before or after ours: Scrapy abandons our close_spider, the spider_closed handler waits for it."""
     refused: set[str] = set()
@@ -101,6 +101,7 @@ async def test_a_second_signal_leaves_the_rest_in_the_spool(server, tmp_path, mo
     server.always = holding
     async with crawling(tmp_path, mode=mode, BATCHING_URL=server.url, BATCHING_BATCH_ITEMS=5) as crawl:
         await holding.reached.wait()
+        await crawl.line("{'n': 6}")
         crawl.signal(signal.SIGINT)
         await crawl.line("shutting down gracefully")
         crawl.signal(signal.SIGINT)

@@ -10,8 +10,9 @@ import orjson
 from scrapy_batching.leftovers.sender import Leftovers
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.names import uuid7
-from scrapy_batching.spool.folder import RunFolder, find_runs
-from scrapy_batching.wire.client import Client, Way
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.runs import find_runs
+from scrapy_batching.wire.way import Way
 from tests.scrapy_batching.crawls import crawling
 from tests.scrapy_batching.fake_server import FakeServer
 
@@ -69,7 +70,7 @@ def way(url: str, **more: Any) -> Way:
     return Way(**{"url": url, "crawl": "", "retry_base": 0.01, "retry_max": 0.02, "timeout": 5.0} | more)
 
 
-async def send(spool: Path, url: str, *, refused_too: bool = False, connect=Client, **more: Any) -> LeftoverTelemetry:
+async def send(spool: Path, url: str, *, refused_too: bool = False, connect=None, **more: Any) -> LeftoverTelemetry:
     """Sends what lies there."""
     telemetry = LeftoverTelemetry()
     await Leftovers(spool, way(url, **more), telemetry, connect=connect).send(refused_too=refused_too)

@@ -3,7 +3,7 @@
 import pytest
 from filelock import FileLock
 
-from scrapy_batching.batcher import Batch
+from scrapy_batching.batching.batch import Batch
 from scrapy_batching.names import uuid7
 from tests.scrapy_batching.crawls import NUMBERS, crawled
 from tests.scrapy_batching.fake_server import drops, says
@@ -35,7 +35,7 @@ async def test_the_next_crawl_delivers_what_the_killed_one_left(server, free_por
     assert numbers(server) == [0, 0, 1, 1, 2, 3, 4, 5, 6]
     assert "1 batches with 7 items that earlier crawls left are sent now" in crawl.log
     assert "7 items are delivered, 0 refused, and 0 wait on" in crawl.log
-    assert crawl.batching()["leftovers/items/delivered"] == 7
+    assert crawl.batching()["items/recovered"] == 7
     assert crawl.batching()["items/delivered"] == 2
     assert everything(spool) == []
 

@@ -11,8 +11,9 @@ import pytest
 from scrapy_batching.leftovers.sender import Leftovers
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.names import uuid7
-from scrapy_batching.spool.folder import RunFolder, find_runs
+from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.refusals import Refusal, keep_refused
+from scrapy_batching.spool.runs import find_runs
 from tests.scrapy_batching.fake_server import Holding, problem, says, takes_at_most
 from tests.scrapy_batching.leftovers.leaving import everything, left_by, numbers, run_of, send, way
 

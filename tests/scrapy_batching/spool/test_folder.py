@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from scrapy_batching.names import uuid7
-from scrapy_batching.spool.folder import RunFolder, find_runs
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.runs import find_runs
 
 HOLDS = """
 import sys

@@ -11,7 +11,7 @@ import pytest
 from loadtests.faults.launch import words
 from loadtests.faults.power import forget
 from scrapy_batching.names import half_name
-from scrapy_batching.spool.folder import find_runs
+from scrapy_batching.spool.runs import find_runs
 from tests.scrapy_batching.fake_server import problem, says, takes_at_most
 
 SPIDER = """

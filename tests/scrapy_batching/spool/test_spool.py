@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from scrapy_batching.batcher import OpenBatches
-from scrapy_batching.errors import SettingsRefused
-from scrapy_batching.spool.crawl import Spool, require_writable
+from scrapy_batching.batching.lines import OpenBatches
+from scrapy_batching.spool.crawl import Spool, mistakes_of
 from scrapy_batching.spool.disk import probe
-from scrapy_batching.spool.folder import RunFolder, find_runs
-from tests.scrapy_batching.make import batch
+from scrapy_batching.spool.folder import RunFolder
+from scrapy_batching.spool.runs import find_runs
+from tests.scrapy_batching.make import batch, put
 
 
 class Notes:
@@ -64,7 +64,7 @@ def test_nothing_is_made_before_the_first_item(bench, tmp_path):
 def test_each_line_is_on_disk_as_soon_as_it_was_taken(bench, tmp_path):
     batches = bench.gather()
     for n in range(3):
-        closed = batches.add("books", b"%d" % n)
+        closed = put(batches, "books", b"%d" % n)
         assert on_disk(tmp_path / "spool") == {"books": b"".join(b"%d\n" % m for m in range(n + 1))}
     (one,) = closed
     assert (one.body(), one.lines, len(one), one.size) == (b"0\n1\n2\n", (), 3, 6)
@@ -74,7 +74,7 @@ def test_each_line_is_on_disk_as_soon_as_it_was_taken(bench, tmp_path):
 
 def fill(batches, count):
     """What is closed by so many items."""
-    return [one for n in range(count) for one in batches.add("books", b"%d" % n)]
+    return [one for n in range(count) for one in put(batches, "books", b"%d" % n)]
 
 
 def test_halves_of_a_file_are_named_and_cut_like_those_in_memory(bench):
@@ -90,7 +90,7 @@ def test_more_tables_than_open_files(tmp_path):
     before = len(list(Path("/dev/fd").iterdir()))
     for n in range(20):
         for table in "abcde":
-            batches.add(table, b"%d" % n)
+            put(batches, table, b"%d" % n)
     assert len(list(Path("/dev/fd").iterdir())) - before <= 2 + 1, "and the lock"
     whole = b"".join(b"%d\n" % n for n in range(20))
     assert on_disk(tmp_path / "spool") == dict.fromkeys("abcde", whole)
@@ -118,17 +118,17 @@ class Full:
 def test_a_full_disk_keeps_what_it_has_and_the_rest_waits_in_memory(bench, tmp_path, monkeypatch):
     batches = bench.gather(most_items=4)
     disk = Full(monkeypatch, 12)
-    closed = [one for n in range(3) for one in batches.add("books", b"line%d" % n)]
+    closed = [one for n in range(3) for one in put(batches, "books", b"line%d" % n)]
     (cut,) = closed
     assert (cut.body(), cut.cause) == (b"line0\nline1\n", "disk")
     assert on_disk(tmp_path / "spool") == {"books": b"line0\nline1\n"}
-    (rest,) = [one for n in range(3, 6) for one in batches.add("books", b"line%d" % n)]
+    (rest,) = [one for n in range(3, 6) for one in put(batches, "books", b"line%d" % n)]
     assert (rest.lines, rest.part) == ((b"line2", b"line3", b"line4", b"line5"), None)
     assert bench.in_memory == [6] * 4
     assert bench.notes.failures == ["No space left on device"]
     # The next batch asks the disk again.
     disk.room = 10**6
-    (one,) = [one for n in range(4) for one in batches.add("books", b"more%d" % n)]
+    (one,) = [one for n in range(4) for one in put(batches, "books", b"more%d" % n)]
     assert one.part is not None
     assert bench.notes.works == 1
 
@@ -137,7 +137,7 @@ def test_a_short_write_is_cut_off_to_the_last_whole_line(bench, tmp_path, monkey
     batches = bench.gather()
     Full(monkeypatch, 9)
     for n in range(2):
-        batches.add("books", b"line%d" % n)
+        put(batches, "books", b"line%d" % n)
     assert on_disk(tmp_path / "spool") == {"books": b"line0\n"}
     assert [one.body() for one in batches.close_all("close")] == [b"line1\n"]
 
@@ -186,7 +186,7 @@ def test_a_run_whose_totals_nobody_knows_stays(bench, tmp_path):
 
 def test_without_writing_only_what_is_kept_is_on_disk(tmp_path):
     bench = Bench(tmp_path / "spool", is_writing=False)
-    bench.gather().add("books", b"1")
+    put(bench.gather(), "books", b"1")
     bench.spool.count({"rejected": 1})
     assert not (tmp_path / "spool").exists()
     one = batch(2)
@@ -209,10 +209,9 @@ def test_probing_leaves_no_trace_and_no_doubt(tmp_path):
     assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
     for bad in (tmp_path / "file" / "x", tmp_path / "file"):
         (tmp_path / "file").write_text("in the way")
-        with pytest.raises(SettingsRefused, match=r"BATCHING_SPOOL_DIR = .*: cannot be made or written there \("):
-            require_writable(bad)
-    with pytest.raises(SettingsRefused, match="write a directory that this user may write to"):
-        require_writable(Path("/proc/x"))
+        (mistake,) = mistakes_of(bad)
+        assert str(mistake).startswith(f"BATCHING_SPOOL_DIR = {bad}: cannot be made or written there (")
+    assert "write a directory that this user may write to" in mistakes_of(Path("/proc/x"))[0].remedy
 
 
 def test_many_files_are_flushed_at_once(bench, monkeypatch):
@@ -227,7 +226,7 @@ def test_many_files_are_flushed_at_once(bench, monkeypatch):
 def test_two_crawls_share_a_directory(tmp_path):
     one, other = Bench(tmp_path), Bench(tmp_path)
     for bench in (one, other):
-        bench.gather().add("books", b"1")
+        put(bench.gather(), "books", b"1")
     assert one.spool.run.path != other.spool.run.path
     assert not RunFolder(other.spool.run.path).claim()
     one.spool.end({}, is_told=True)

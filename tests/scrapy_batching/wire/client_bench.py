@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from scrapy_batching.wire.client import Client, Way
+from scrapy_batching.wire.client import Client
+from scrapy_batching.wire.way import Way
 
 
 class Notes:
@@ -14,7 +15,12 @@ class Notes:
         self.bodies: list[int] = []
         self.reasons: list[str] = []
         self.told: list[bool] = []
+        self.remedies: list[str] = []
+        self.fallbacks: list[tuple[str, str]] = []
         self.taken = 0
+
+    def took(self, seconds: float) -> None:
+        pass
 
     def answered(self, status: int) -> None:
         self.statuses[status] += 1
@@ -22,9 +28,15 @@ class Notes:
     def sent(self, size: int) -> None:
         self.bodies.append(size)
 
-    def unavailable(self, reason: str, *, is_told: bool = False) -> None:
+    def again(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    def unavailable(self, reason: str, *, is_told: bool = False, remedy: str = "") -> None:
         self.told.append(is_told)
+        self.remedies.append(remedy)
+
+    def falls_back(self, coding: str, other: str) -> None:
+        self.fallbacks.append((coding, other))
 
     def available(self) -> None:
         self.taken += 1

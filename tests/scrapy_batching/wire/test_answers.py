@@ -38,7 +38,10 @@ def answer(status: int, **body: Any) -> Answer:
         (Answer(200, {}, b"<html>a portal</html>"), TryAgain("answer 200 that is not about the batch")),
         (Answer(200, {}, b'{"id": "cut o'), TryAgain("answer 200 that is not about the batch")),
         (Answer(204, {}, b""), TryAgain("answer 204 that is not about the batch")),
-        *((answer(status), TryAgain(f"answer {status}", 3.0)) for status in (408, 409, 429, 502, 503, 504)),
+        *((answer(status), TryAgain(f"answer {status}", 3.0)) for status in (502, 503, 504)),
+        (answer(408), TryAgain("answer 408", 3.0, whose="batch")),
+        (answer(409), TryAgain("answer 409", 3.0, whose="batch", slows=False)),
+        (answer(429), TryAgain("answer 429", 3.0, whose="rate")),
     ],
 )
 def test_an_answer_to_a_sent_batch(given, verdict):
@@ -64,6 +67,15 @@ def test_what_the_server_says_while_it_takes_nothing_is_one_bounded_line(content
     assert verdict.is_told
     assert verdict.reason.startswith("answer 503: the journal is full xxx")
     assert len(verdict.reason) < 350
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_problem_that_names_the_table_is_that_table_s_trouble_alone(status):
+    headers = {"Content-Type": "application/problem+json", "Retry-After": "7"}
+    given = Answer(status, headers, b'{"title": "parked", "table": "books"}')
+    assert verdict_on_sending(given, NAME) == TryAgain(
+        f"answer {status}: parked", 7.0, is_told=True, whose="table", slows=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +107,7 @@ def test_a_problem_that_is_a_page_is_shown_by_its_beginning():
         (answer(200, ack="journaled"), Delivered(2, 0)),
         (answer(200, ack="memory"), InMemory(3.0)),
         (answer(503), TryAgain("answer 503 about a batch", 3.0)),
-        (answer(500), TryAgain("answer 500 about a batch", 3.0)),
+        (answer(500), TryAgain("answer 500 about a batch", 3.0, whose="batch", slows=False)),
     ],
 )
 def test_an_answer_about_a_batch_that_is_in_memory(given, verdict):

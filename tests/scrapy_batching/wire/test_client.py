@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from scrapy_batching.batcher import Part
+from scrapy_batching.batching.batch import Part
 from scrapy_batching.wire.answers import Delivered, ForLater, Refused, TooLarge
 from tests.scrapy_batching.fake_server import acknowledges, forgets, problem, says, shows
 from tests.scrapy_batching.make import batch

@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from scrapy_batching.wire.answers import Delivered
-from scrapy_batching.wire.client import Client, Way
-from tests.scrapy_batching.fake_server import FakeServer, Holding, drops, says, serving, shows
+from scrapy_batching.wire.answers import Delivered, ForLater, Refused
+from scrapy_batching.wire.client import Client
+from scrapy_batching.wire.way import Link, Way
+from tests.scrapy_batching.fake_server import FakeServer, Holding, drops, problem, says, serving, shows
 from tests.scrapy_batching.make import batch
 from tests.scrapy_batching.wire.client_bench import Bench, Notes
 
@@ -27,11 +28,12 @@ async def test_what_may_pass_is_tried_again_under_the_same_name(server, bench, s
     assert await bench.client.deliver(one) == Delivered(3, 0)
     assert server.sent == [str(one.id)] * 3
     # Retry-After is a minimum; without one the pause is our own, twice as long as the first would have been.
-    assert bench.pauses == [7, 1.0]
+    assert bench.now == 7 + 1.0
     assert bench.notes.statuses == {status: 2, 200: 1}
     assert bench.notes.reasons == [f"answer {status}: the journal is full", f"answer {status}"]
-    assert bench.notes.told == [True, False]
-    assert bench.notes.taken == 1
+    is_away = status in (502, 503, 504)
+    assert bench.notes.told == ([True, False] if is_away else [])
+    assert bench.notes.taken == is_away
 
 
 @pytest.mark.parametrize("after_storing", [False, True])
@@ -48,11 +50,11 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(unused_tcp_port):
     async with AsyncExitStack() as stack:
 
         async def pause(seconds):
-            await bench.pause(seconds)
-            if len(bench.pauses) == 8:
+            if len(bench.pauses) == 7:
                 await stack.enter_async_context(serving(server, unused_tcp_port))
+            await bench.pause(seconds)
 
-        bench.client = Client(bench.way, bench.notes, pause=pause, jitter=lambda most: most)
+        bench.client = Client(bench.way, bench.notes, pause=pause, jitter=lambda most: most, clock=lambda: bench.now)
         assert await bench.client.deliver(batch()) == Delivered(3, 0)
         await bench.client.close()
     assert bench.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
@@ -82,18 +84,6 @@ async def test_no_answer_within_the_timeout_is_tried_again(server):
     assert bench.notes.reasons == ["no answer within 0.05 s"]
 
 
-async def test_it_is_told_once_that_a_batch_has_to_wait(server, bench):
-    waited = []
-
-    async def waits():
-        waited.append(len(server.sent))
-
-    server.tricks.extend([says(503)] * 3)
-    await bench.client.deliver(batch(), waits=waits)
-    await bench.client.deliver(batch(), waits=waits)
-    assert waited == [1]
-
-
 class Sleepers:
     """Pauses that last until they are told to end."""
 
@@ -113,38 +103,81 @@ class Sleepers:
             await self.begun.wait_for(lambda: len(self.pauses) >= count)
 
 
-async def test_what_one_sender_learns_wakes_the_others(server):
+async def test_what_one_client_learns_wakes_the_others_and_only_one_asks_meanwhile(server):
     """Else each of them would find out for itself, up to half a minute after the first."""
-    sleepers, now = Sleepers(), [0.0]
-    client = Client(
-        Way(url=server.url, crawl="c"), Notes(), pause=sleepers, jitter=lambda most: most, clock=lambda: now[0]
-    )
+    sleepers, notes, now = Sleepers(), Notes(), [0.0]
+    way = Way(url=server.url, crawl="c")
+    link = Link(way, notes, clock=lambda: now[0], jitter=lambda most: most)
+
+    def client(pause, behind=0.0):
+        return Client(way, notes, link=link, behind=behind, pause=pause, jitter=lambda most: most)
+
     server.tricks.extend([says(502)] * 3)
-    waiting = [asyncio.create_task(client.deliver(batch())) for _ in range(3)]
+    first, others = client(sleepers), client(sleepers, behind=0.5)
+    waiting = [asyncio.create_task(one.deliver(batch())) for one in (first, others, others)]
     await sleepers.until(3)
-    now[0] = 0.2
-    assert await client.deliver(batch()) == Delivered(3, 0)
+    assert notes.told == [False], "three failed before anybody knew: one breaker, told once"
+    assert sorted(sleepers.pauses) == [0.5, 1.0, 1.0]
+    now[0] = 0.6
+    probe = client(asyncio.sleep)
+    assert await probe.deliver(batch()) == Delivered(3, 0)
     assert await asyncio.gather(*waiting) == [Delivered(3, 0)] * 3
-    assert sleepers.pauses == [0.5] * 3
-    await client.close()
+    assert notes.taken == 1
+    for one in (first, others, probe):
+        await one.close()
 
 
-async def test_the_news_never_shortens_what_the_server_asked_for_nor_all_of_a_pause(server):
-    """A server that takes one table and not the other would be asked for the other with every batch of the one."""
-    sleepers = Sleepers()
-    client = Client(
-        Way(url=server.url, crawl="c"), Notes(), pause=sleepers, jitter=lambda most: most, clock=lambda: 0.0
-    )
-    server.tricks.extend([says(503, Retry_After="9"), says(502)])
-    waiting = []
-    for count in (1, 2):
-        waiting.append(asyncio.create_task(client.deliver(batch())))
-        await sleepers.until(count)
-    await client.deliver(batch())
-    await sleepers.until(4)
-    assert sleepers.pauses[:2] == [9, 0.5]
-    assert sorted(sleepers.pauses[2:]) == [0.05, 9]
-    assert len(server.sent) == 3
-    sleepers.end.set()
-    await asyncio.gather(*waiting)
-    await client.close()
+async def test_a_table_that_takes_nothing_holds_up_what_earlier_crawls_left_for_a_few_tries_only(server, bench):
+    async def parked(*_):
+        return problem(503, "parked", "the table is parked", table="books")
+
+    server.always = parked
+    outcome = await bench.client.deliver(batch())
+    assert isinstance(outcome, ForLater)
+    assert "the table is parked" in str(outcome.problem)
+    assert len(server.sent) == 5
+    assert bench.notes.told == [], "the server is there"
+
+
+@pytest.mark.parametrize(
+    ("refused", "sent", "told"),
+    [
+        ({"zstd"}, ["zstd", "gzip", "gzip"], [("zstd", "gzip")]),
+        ({"zstd", "gzip"}, ["zstd", "gzip", "identity", "identity"], [("zstd", "gzip"), ("gzip", "identity")]),
+    ],
+)
+async def test_a_server_without_a_coding_gets_another_one_for_the_rest_of_the_crawl(server, refused, sent, told):
+    bench = Bench(server.url, compression="zstd")
+
+    async def picky(_server, request, _body):
+        return problem(415, "no") if request.headers.get("Content-Encoding") in refused else None
+
+    server.always = picky
+    for _ in range(2):
+        assert await bench.client.deliver(batch()) == Delivered(3, 0)
+    await bench.client.close()
+    assert [one.get("Content-Encoding", "identity") for one in server.headers] == sent
+    assert bench.notes.fallbacks == told
+
+
+async def test_a_415_for_a_plain_body_is_final(server, bench):
+    server.tricks.append(says(415))
+    assert isinstance(await bench.client.deliver(batch()), Refused)
+    assert bench.notes.fallbacks == []
+
+
+async def test_what_a_proxy_repeats_of_our_secrets_is_not_shown(server):
+    bench = Bench(server.url, token="s3cret-token", headers={"X-Api-Key": "k3y-value"})
+
+    async def repeats(_server, request, _body):
+        said = f"{request.headers['Authorization']} and {request.headers['X-Api-Key']} are unknown"
+        return problem(403, "no", said)
+
+    server.always = repeats
+    outcome = await bench.client.deliver(batch())
+    await bench.client.close()
+    assert "(not shown) are unknown" in str(outcome.problem)
+    assert "s3cret" not in str(outcome)
+    assert "k3y" not in str(outcome)
+    assert "s3cret" not in repr(bench.way)
+    assert "k3y" not in repr(bench.way)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from scrapy.settings import Settings as ScrapySettings
 
-from scrapy_batching.errors import SettingsRefused
+from scrapy_batching.errors import Mistake, SettingsRefused
 from scrapy_batching.settings.options import OPTIONS, Settings
 from scrapy_batching.settings.places import high_water, spool_directory
-from scrapy_batching.settings.reading import read_settings
+from scrapy_batching.settings.reading import is_enabled, read_settings
 
-DOCS = Path(__file__).parents[2] / "docs" / "settings-client.md"
+DOCS = Path(__file__).parents[3] / "docs" / "settings-client.md"
 
 
 def read(**values):
@@ -95,11 +95,24 @@ def test_what_to_do_at_high_water_is_one_of_three():
         read(BATCHING_WHEN_FULL="wait")
 
 
-@pytest.mark.parametrize("url", ["http://me:s3cret@host:1", "https://s3cret@host"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:s3cret@host:1",
+        "https://s3cret@host",
+        "me:s3cret@host:1",
+        "//me:s3cret@host",
+        "http://a@s3cret@[::1",
+        "http://host/?token=s3cret",
+        "http://host/#s3cret",
+        "http://me:s3cret@host/?s3cret",
+    ],
+)
 def test_credentials_in_the_address_are_refused_and_never_shown(url):
-    with pytest.raises(SettingsRefused, match="BATCHING_TOKEN") as caught:
+    with pytest.raises(SettingsRefused, match="BATCHING_URL") as caught:
         read(BATCHING_URL=url)
     assert "s3cret" not in str(caught.value)
+    assert ("BATCHING_TOKEN" in str(caught.value)) == ("@" in url)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8800", "http://", "http://h:99999", "http://[::1", "http://h/?a=1"])
@@ -136,3 +149,73 @@ def test_every_setting_says_why_and_in_what_unit():
     for one in OPTIONS:
         assert one.why
         assert one.unit or not isinstance(one.default, int | float) or isinstance(one.default, bool)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("ENABLED", "perhaps", "write True or False"),
+        ("ENABLED", 2, "write True or False"),
+        ("BATCH_ITEMS", True, "write a whole number"),
+        ("BATCH_ITEMS", "", "write a whole number, as in BATCHING_BATCH_ITEMS = 500"),
+        ("BATCH_ITEMS", "inf", "write a whole number"),
+        ("BATCH_ITEMS", [5], "write a whole number"),
+        ("BATCH_AGE", False, "write a number"),
+        ("BATCH_AGE", "5s", "write a number"),
+        ("BATCH_AGE", float("inf"), "write 0.01 or more"),
+        ("TOKEN", b"s3cret", "write a text"),
+        ("CRAWL_ID", 5, "write a text"),
+        ("START_CHECK", False, "write a text, as in BATCHING_START_CHECK = 'off'"),
+        ("START_CHECK", "yes", "write off, warn or fail"),
+        ("ON_FAILURE", "wait", "write spool, stop or drop"),
+        ("HEADERS", "X-Key: s3cret", "this is no JSON at character 1"),
+        ("HEADERS", '{"X-Key": s3cret}', "this is no JSON at character 11"),
+        ("RETRY_BASE", 31, "write no more than BATCHING_RETRY_MAX (30.0)"),
+    ],
+)
+def test_a_value_of_another_type_is_not_guessed_at(name, value, remedy):
+    with pytest.raises(SettingsRefused) as caught:
+        read(**{f"BATCHING_{name}": value})
+    (mistake,) = caught.value.mistakes
+    assert mistake.setting == f"BATCHING_{name}"
+    assert remedy in mistake.remedy
+    assert "s3cret" not in str(mistake)
+
+
+def test_paths_are_texts():
+    assert read(BATCHING_SPOOL_DIR=Path("/here")).spool_dir == "/here"
+
+
+@pytest.mark.parametrize("name", ["BATCHING_TOKN", "BATCHING_HEADER", "BATCHING_PASSWORD", "BATCHING_XYZZY"])
+def test_what_a_misspelt_secret_holds_is_not_shown(name):
+    with pytest.raises(SettingsRefused, match=rf"{name} = \(not shown\): ") as caught:
+        read(**{name: "s3cret"})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_value_without_end_or_with_a_repr_that_fails_is_shown_all_the_same():
+    class Broken:
+        def __repr__(self):
+            raise ValueError
+
+    with pytest.raises(SettingsRefused, match=r"BATCHING_BATCH_ITEMS = a .*Broken: ") as caught:
+        read(BATCHING_BATCH_ITEMS=Broken(), BATCHING_BATCH_BYTES="\n" * 1_000 + "x" * 1_000_000)
+    assert len(str(caught.value)) < 1_000
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_what_the_crawl_s_place_has_to_say_comes_with_the_rest_and_nothing_twice():
+    found = [Mistake("BATCHING_SPOOL_DIR", "/x", "no"), Mistake("BATCHING_TABLES", "y", "no")]
+    with pytest.raises(SettingsRefused) as caught:
+        read_settings(ScrapySettings({"BATCHING_BATCH_ITEMS": 0, "BATCHING_TABLES": 5}), lambda _options: found)
+    assert [one.setting.removeprefix("BATCHING_") for one in caught.value.mistakes] == [
+        "BATCH_ITEMS",
+        "TABLES",
+        "SPOOL_DIR",
+    ]
+
+
+@pytest.mark.parametrize(("value", "is_on"), [(None, True), (True, True), ("1", True), (0, False), ("False", False)])
+def test_whether_it_is_switched_on_is_known_before_anything_else(value, is_on):
+    assert is_enabled(ScrapySettings({"BATCHING_ENABLED": value, "BATCHING_BATCH_ITEMS": "wrong"})) is is_on
+    assert is_enabled(ScrapySettings({"BATCHING_ENABLED": "perhaps"})), "told among all mistakes"

@@ -1,23 +1,20 @@
-"""`scrapy batches`, typed as a person types it."""
+"""`scrapy batches send`: what waits is delivered, and what a person is told."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from scrapy_batching.spool.folder import find_runs
+from scrapy_batching.spool.runs import find_runs
 from tests.asking import Asker
 from tests.running import RunningServer, running_server
+from tests.scrapy_batching.commands.typed import ROOT, typed, typing
 from tests.scrapy_batching.fake_server import Holding, says
 from tests.scrapy_batching.leftovers.leaving import everything, killed, left_by
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -32,34 +29,6 @@ def strict_server(database: str) -> Iterator[RunningServer]:
     """The same without landing tables: a table that nobody made is 404."""
     with running_server("--database", database) as running:
         yield running
-
-
-@contextlib.asynccontextmanager
-async def typed(directory: Path, *arguments: str, **settings: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`scrapy batches …` in a directory without a project; ended by its own id, if the test leaves it running."""
-    settings = {"BATCHING_SPOOL_DIR": "spool", "BATCHING_RETRY_BASE": 0.01, "BATCHING_RETRY_MAX": 0.02} | settings
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "scrapy", "batches", *arguments),
-        *(part for name, value in settings.items() for part in ("-s", f"{name}={value}")),
-        cwd=directory,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def typing(directory: Path, *arguments: str, **settings: object) -> tuple[int, str, str]:
-    """Its exit code, and what it wrote."""
-    async with typed(directory, *arguments, **settings) as process:
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
 
 
 async def test_a_killed_crawl_is_sent_by_hand_and_stored_once(real_server, sql, free_port, tmp_path):
@@ -121,55 +90,6 @@ async def test_what_was_refused_is_counted_right_when_it_is_sent_at_last(databas
     assert list((tmp_path / "spool").glob("refused/*/*")) == []
 
 
-async def test_list_says_what_lies_there_and_changes_nothing(server, tmp_path):
-    spool = tmp_path / "spool"
-    left_by(spool, 2, crawl="refused", table="bad")
-    server.tricks.append(says(422, "no"))
-    assert (await typing(tmp_path, "send", BATCHING_URL=server.url))[0] == 0
-    left_by(spool, 2, 3, crawl="waiting")
-    left_by(spool, 4, crawl="living")
-    waiting, living = find_runs(spool)[0]
-    assert living.claim()
-    before = everything(spool)
-    code, out, _ = await typing(tmp_path, "list", "--json")
-    assert code == 0
-    found = json.loads(out)
-    assert found["spool"] == "spool"
-    first, second, third = found["rows"]
-    assert first | {
-        "run": waiting.path.name,
-        "crawl": "waiting",
-        "spider": "numbers",
-        "table": "books",
-        "batches": 2,
-        "items": 5,
-        "bytes": 40,
-        "state": "waiting",
-        "pid": os.getpid(),
-    } == {**first, "since": first["since"]}
-    assert (second["crawl"], second["items"], second["state"]) == ("living", 4, "in use")
-    assert (third["run"], third["table"], third["items"], third["state"]) == ("", "bad", 2, "refused")
-    code, out, _ = await typing(tmp_path, "list")
-    heading, *rows, total = out.splitlines()
-    assert total == f"total: 11 items in 4 batches, {sum(row['bytes'] for row in found['rows'])} bytes"
-    assert heading.split() == ["run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state"]
-    assert [row.split("  ")[-1].strip() for row in rows] == ["waiting", f"in use by pid {os.getpid()}", "refused"]
-    assert everything(spool) == before
-    code, out, err = await typing(tmp_path, "list")
-    assert err == ""
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [("list", "nothing lies in none\n"), ("send", "0 items in 0 batches delivered, 0 items refused\n")],
-)
-async def test_a_spool_that_is_not_there_is_told(tmp_path, command, said):
-    code, out, err = await typing(tmp_path, command, BATCHING_SPOOL_DIR="none")
-    assert (code, out) == (0, said)
-    assert f"there is no directory {tmp_path / 'none'}." in err
-    assert not (tmp_path / "none").exists()
-
-
 async def test_send_tells_a_program_how_it_went(server, tmp_path):
     left_by(tmp_path / "spool", 2, 3)
     left_by(tmp_path / "spool", 4, table="others")
@@ -223,29 +143,6 @@ async def test_what_a_living_crawl_holds_is_none_of_its_business(server, tmp_pat
     assert "2 items are held by a crawl, or by another sender" in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
-    [
-        ([], {}, "nothing was asked for; write `scrapy batches list`"),
-        (["sned"], {}, "unknown: sned"),
-        (["send", "--refusde"], {}, "unknown: send --refusde"),
-        (["send"], {"BATCHING_URL": "nowhere"}, "BATCHING_URL = 'nowhere': write it as http://127.0.0.1:8800"),
-    ],
-)
-async def test_mistakes_are_told(tmp_path, arguments, settings, said):
-    code, _, err = await typing(tmp_path, *arguments, **settings)
-    assert code == 2
-    assert said in err
-
-
-async def test_scrapy_knows_the_command(tmp_path):
-    """Loaded by Scrapy from the entry point, outside of a project."""
-    code, out, _ = await typing(tmp_path, "--help")
-    assert code == 0
-    assert "scrapy batches [options] list|send" in out
-    assert "--refused" in out
-
-
 async def test_a_person_at_a_terminal_sees_how_far_it_is(server, tmp_path):
     left_by(tmp_path / "spool", 2, 3)
     server.tricks.append(says(503))
@@ -265,5 +162,5 @@ async def test_a_person_at_a_terminal_sees_how_far_it_is(server, tmp_path):
         os.close(theirs)
         os.close(its)
     assert process.returncode == 0
-    assert "\r\x1b[K0 of 5 items" in shown
+    assert "\r\x1b[K░░░░░░░░░░░░░░░░░░░░ 0 of 5 items" in shown
     assert shown.endswith("\r\x1b[K"), "the line is taken away at the end"

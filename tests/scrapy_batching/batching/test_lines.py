@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrapy_batching.batcher import OpenBatches
-from tests.scrapy_batching.make import batch
+from scrapy_batching.batching.lines import OpenBatches
+from tests.scrapy_batching.make import batch, put
 
 LINES = st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=30).map(lambda raw: raw.hex().encode())))
 
@@ -25,7 +25,7 @@ def gather(clock=None, **limits):
 @given(LINES, st.integers(1, 6), st.integers(1, 80))
 def test_every_line_leaves_once_in_order_and_within_the_limits(lines, most_items, most_bytes):
     batches = gather(most_items=most_items, most_bytes=most_bytes)
-    closed = [one for table, line in lines for one in batches.add(table, line)]
+    closed = [one for table, line in lines for one in put(batches, table, line)]
     assert batches.items == len(lines) - sum(map(len, closed))
     closed += batches.close_all("close")
     assert batches.items == 0
@@ -42,7 +42,7 @@ def test_every_line_leaves_once_in_order_and_within_the_limits(lines, most_items
 def test_the_cause_says_which_limit_closed_a_batch(lines, most_items, most_bytes):
     batches = gather(most_items=most_items, most_bytes=most_bytes)
     for table, line in lines:
-        for one in batches.add(table, line):
+        for one in put(batches, table, line):
             if one.cause == "count":
                 assert len(one) == most_items
             else:
@@ -53,8 +53,8 @@ def test_the_cause_says_which_limit_closed_a_batch(lines, most_items, most_bytes
 
 def test_a_large_line_closes_what_was_there_and_itself():
     batches = gather(most_bytes=20)
-    assert batches.add("a", b"small") == ()
-    first, second = batches.add("a", b"x" * 50)
+    assert put(batches, "a", b"small") == ()
+    first, second = put(batches, "a", b"x" * 50)
     assert (first.lines, second.lines) == ((b"small",), (b"x" * 50,))
     assert first.cause == second.cause == "bytes"
 
@@ -63,10 +63,10 @@ def test_age_is_counted_from_the_first_item_and_later_ones_do_not_renew_it():
     clock = Clock()
     batches = gather(clock)
     assert batches.due_in() is None
-    batches.add("a", b"1")
+    put(batches, "a", b"1")
     clock.now += 4
-    batches.add("a", b"2")
-    batches.add("b", b"3")
+    put(batches, "a", b"2")
+    put(batches, "b", b"3")
     assert batches.due_in() == pytest.approx(1)
     assert batches.close_due() == ()
     clock.now += 1
@@ -77,9 +77,9 @@ def test_age_is_counted_from_the_first_item_and_later_ones_do_not_renew_it():
 
 def test_tables_do_not_share_a_batch():
     batches = gather(most_items=2)
-    batches.add("a", b"1")
-    assert batches.add("b", b"2") == ()
-    (batch,) = batches.add("a", b"3")
+    put(batches, "a", b"1")
+    assert put(batches, "b", b"2") == ()
+    (batch,) = put(batches, "a", b"3")
     assert (batch.table, batch.lines) == ("a", (b"1", b"3"))
 
 

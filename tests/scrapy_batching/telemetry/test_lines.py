@@ -5,14 +5,16 @@ from pathlib import Path
 
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
+from scrapy_batching.telemetry.counts import FATES
 from tests.scrapy_batching.make import batch, telemetry
 
 
 def test_every_stat_is_there_from_the_first_time_on():
     """A dashboard, or the balance, must not have to guess whether a missing one is a zero."""
     facts, stats = telemetry()
-    facts.publish(1.23456)
-    for name in ("enqueued", "delivered", "rejected", "spooled", "dropped", "altered"):
+    facts.watch(pending=lambda: 0, waited_seconds=lambda: 1.23456, recovered=lambda: (0, 0))
+    facts.publish()
+    for name in ("enqueued", *FATES, "recovered", "altered", "filtered"):
         assert stats[f"items/{name}"] == 0
     for cause in ("count", "bytes", "age", "idle", "close"):
         assert stats[f"flush/{cause}"] == 0
@@ -24,7 +26,7 @@ def test_a_closed_batch_counts_its_cause_and_its_bytes():
     facts, stats = telemetry()
     facts.closed(batch(3))
     facts.closed(batch(3))
-    facts.publish(0)
+    facts.publish()
     assert (stats["batches/closed"], stats["flush/count"], stats["bytes/raw"]) == (2, 2, 48)
 
 
@@ -32,13 +34,14 @@ def test_the_server_going_and_coming_is_one_line_each(caplog):
     facts, stats = telemetry()
     with caplog.at_level(logging.INFO):
         for _ in range(50):
+            facts.again("answer 503")
             facts.unavailable("answer 503")
         for _ in range(5):
             facts.available()
         facts.unavailable("answer 503")
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO", "WARNING"]
-    facts.publish(0)
-    assert stats["retries"] == 51
+    facts.publish()
+    assert (stats["retries"], stats["outages"]) == (50, 2)
 
 
 def test_only_where_no_server_answered_is_the_remedy_to_run_one(caplog):
@@ -57,18 +60,23 @@ def test_only_where_no_server_answered_is_the_remedy_to_run_one(caplog):
     assert len(caplog.records) == 2
 
 
-def test_an_altered_item_is_told_once_for_each_class(caplog):
+def test_an_altered_item_is_told_once_for_each_class_and_cause(caplog):
     facts, stats = telemetry()
-    for name in ("A", "A", "B", "A"):
-        facts.altered(name)
-    facts.publish(0)
-    assert stats["items/altered"] == 4
-    assert len(caplog.records) == 2
+    for name, *causes in (("A", "x"), ("A", "x"), ("B", "x"), ("A", "x", "y"), ("A", "y")):
+        facts.altered(name, causes)
+    facts.publish()
+    assert stats["items/altered"] == 5
+    told = [record.getMessage() for record in caplog.records]
+    assert [one.partition(";")[0] for one in told] == [
+        "batching altered a A: x",
+        "batching altered a B: x",
+        "batching altered a A: y",
+    ]
 
 
 def test_a_rejected_item_is_an_error_with_its_class(caplog):
     facts, _ = telemetry()
-    facts.rejected(ItemNotEncodable("Book", "price", "builtins.object"))
+    facts.rejected(ItemNotEncodable("Book", "price", "builtins.object"), object())
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "Book cannot be written as JSON: builtins.object at price" in record.getMessage()
@@ -83,7 +91,7 @@ def test_the_summary_is_one_line(caplog):
     line = record.getMessage()
     assert record.levelno == logging.INFO
     assert "crawl c-1 (finished): 5 items taken" in line
-    assert line.endswith("server: 5 expected · 5 processed · 0 missing")
+    assert line.endswith("; server: 5 committed (5 inserted), 0 dead letters")
     assert (stats["server/missing"], stats["server/inserted"]) == (0, 5)
     assert "finish_reason" not in stats
 
@@ -118,7 +126,7 @@ def test_dropped_items_are_told_at_growing_intervals(caplog):
     facts, stats = telemetry()
     for _ in range(1_500):
         facts.dropped()
-    facts.publish(0)
+    facts.publish()
     assert stats["items/dropped"] == 1_500
     assert [one.levelno for one in caplog.records] == [logging.CRITICAL] * 4
     assert "BATCHING_WHEN_FULL" in caplog.text
