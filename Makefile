@@ -1,7 +1,7 @@
 # Everything runs in a virtual environment of its own, .venv, made on first use from python3 (3.11 or newer), pip and the
 # package registry. Nothing outside this directory is changed.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench faults soak clean
+.PHONY: help demo test check check-matrix bench faults soak clean
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,7 @@ help:
 	@echo "make demo    crawl the sample site twice into an embedded PostgreSQL and show the rows"
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff, mypy, and the test suite: what CI runs"
+	@echo "make check-matrix  the crawl's tests with Scrapy 2.14, 2.18 and 2.19, and with every Python here"
 	@echo "make bench   measure the hot functions and the server from HTTP to commit"
 	@echo "make faults  half an hour of killed, stopped and starved processes, and every item counted afterwards"
 	@echo "make soak    half an hour of steady load with faults: does anything grow, is anything lost"
@@ -41,6 +42,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
+check-matrix: $(READY)
+	$(BIN)/nox
+
 bench: $(READY)
 	$(BIN)/python -m pytest loadtests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,ops
 	$(BIN)/python -m loadtests ingest
@@ -52,5 +56,5 @@ soak: $(READY)
 	$(BIN)/python -m loadtests soak
 
 clean:
-	rm -rf $(VENV) .ingest .demo dist build results .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .scrapy
+	rm -rf $(VENV) .nox .ingest .demo dist build results .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .scrapy
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
