@@ -7,6 +7,7 @@ import typer
 
 from loadtests.faults.command import faults
 from loadtests.ingest import ingest
+from loadtests.pipeline.scenario import pipeline
 from loadtests.soak.scenario import soak
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 app.command()(ingest)
 app.command()(faults)
 app.command()(soak)
+app.command()(pipeline)
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ingest_server.postgres.embedded import temporary_postgres
 from loadtests.bench import SIDES, Bench, SideName
+from loadtests.command import counting_bar, numbers
 from loadtests.database import server_version
 from loadtests.errors import RunError
 from loadtests.grid import QUICK, Grid
@@ -49,22 +49,12 @@ class ShapeChoice(StrEnum):
     both = "both"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}: write whole numbers with commas between them, as in 10,50,100") from None
-    if not all(number > 0 for number in found) or len(set(found)) != len(found):
-        raise typer.BadParameter(f"{text!r}: each number once, and above zero")
-    return found
-
-
 def ingest(
     batch_sizes: Annotated[
-        Any, typer.Option(parser=_numbers, metavar="N,…", help="Items in a batch.", show_default="10,50,100,500,1000")
+        Any, typer.Option(parser=numbers, metavar="N,…", help="Items in a batch.", show_default="10,50,100,500,1000")
     ] = None,
     workers: Annotated[
-        Any, typer.Option(parser=_numbers, metavar="N,…", help="The server's workers.", show_default="1,2,4,8")
+        Any, typer.Option(parser=numbers, metavar="N,…", help="The server's workers.", show_default="1,2,4,8")
     ] = None,
     mode: Annotated[ModeChoice, typer.Option(help="Write mode of the tables.")] = ModeChoice.append,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer cells, rounds and items: about a minute.")] = False,
@@ -127,7 +117,7 @@ def measure(grid: Grid, database: str | None) -> Result:
         dsn = database or stack.enter_context(temporary_postgres()).dsn
         postgres = server_version(dsn)
         loader = stack.enter_context(Loader())
-        progress = stack.enter_context(_progress())
+        progress = stack.enter_context(counting_bar())
         bar = progress.add_task("", total=grid.cells * grid.rounds)
         cells = _rounds(grid, dsn, loader, lambda said, done: progress.update(bar, description=said, advance=done))
     return Result(
@@ -163,14 +153,3 @@ def _shuffled(things: Iterable[T], chance: random.Random) -> list[T]:
     found = list(things)
     chance.shuffle(found)
     return found
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description:<48}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

@@ -6,7 +6,7 @@
 import datetime as dt
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +152,7 @@ def line(item: Item) -> bytes:
     return orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def row(shape: Shape, item: Item) -> Row:
+def row(shape: Shape, item: Mapping[str, Any]) -> Row:
     """The item as asyncpg's COPY takes it: values in the table's order, jsonb as text."""
     return tuple(orjson.dumps(item[name]).decode() if kind == "jsonb" else item[name] for name, kind in shape.columns)
 

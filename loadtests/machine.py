@@ -7,7 +7,17 @@ from pathlib import Path
 
 import psutil
 
-_PACKAGES = ("asyncpg", "aiohttp", "pydantic", "msgspec", "orjson", "uvloop", "scrapy-batching")
+_PACKAGES = (
+    "asyncpg",
+    "aiohttp",
+    "pydantic",
+    "msgspec",
+    "orjson",
+    "uvloop",
+    "scrapy",
+    "psycopg",
+    "scrapy-batching",
+)
 
 
 def machine() -> dict[str, str | int | float]:

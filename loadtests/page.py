@@ -4,29 +4,12 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Protocol
 
 from matplotlib.figure import Figure
 
 from loadtests.plot import draw, svg
 from loadtests.report import COLUMNS, LEGEND, title, words
-from loadtests.results import Result
-
-
-class Measured(Protocol):
-    """What every scenario's result says about its run."""
-
-    @property
-    def date(self) -> str: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def machine(self) -> Mapping[str, object]: ...
-    @property
-    def versions(self) -> Mapping[str, object]: ...
-    @property
-    def arguments(self) -> Mapping[str, object]: ...
-
+from loadtests.results import About, Result
 
 STYLE = """\
 :root { color-scheme: light; }
@@ -91,7 +74,7 @@ def page(result: Result) -> str:
     )
 
 
-def whole_page(result: Measured, *, heading: str, summary: str, figure: Figure, rest: str, style: str = "") -> str:
+def whole_page(result: About, *, heading: str, summary: str, figure: Figure, rest: str, style: str = "") -> str:
     """Every scenario's page: heading, summary and plot, then `rest`, which is HTML, and how it was measured."""
     return _PAGE.substitute(
         style=STYLE + style,
@@ -131,7 +114,7 @@ def table(head: Iterable[str], rows: Iterable[tuple[Iterable[str], str]]) -> str
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
-def _facts(result: Measured) -> str:
+def _facts(result: About) -> str:
     """Date, machine, versions and arguments of a run, as the inside of a `<dl>`."""
     found = {
         "date": result.date,

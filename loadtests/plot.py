@@ -15,7 +15,7 @@ from loadtests.report import SHAPES
 from loadtests.results import Cell, Result
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; the markers say it once more
-_LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#AA4499", "D"), ("#E69F00", "v"), ("#555555", "P"))
+LINES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#AA4499", "D"), ("#E69F00", "v"), ("#555555", "P"))
 STYLE: Any = {
     "svg.hashsalt": "loadtests",  # the same figures make the same bytes
     "svg.fonttype": "path",
@@ -98,7 +98,7 @@ class _Line:
 
     def __init__(self, number: int, of: int, workers: int, cells: Sequence[Cell]) -> None:
         self.label = f"{workers} worker{'s' if workers > 1 else ''}"
-        self._colour, self._marker = _LINES[number % len(_LINES)]
+        self._colour, self._marker = LINES[number % len(LINES)]
         self._cells = cells
         self._aside = 1.04 ** (number - (of - 1) / 2)  # error bars stand beside each other
 

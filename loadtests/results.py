@@ -56,17 +56,23 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A whole run, and all that is needed to repeat it."""
+class About:
+    """What the result of any scenario says of its run: all that is needed to repeat it."""
 
     scenario: str
-    mode: str
     date: str
     seconds: float
     seed: int
     arguments: dict[str, Any]
     machine: dict[str, str | int | float]
     versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result(About):
+    """A whole run."""
+
+    mode: str
     cells: tuple[Cell, ...]
 
 
@@ -91,7 +97,8 @@ def cell(place: Place, ours: Sequence[Side], ceiling: Sequence[Side]) -> Cell:
     )
 
 
-def write_json(result: Result, path: Path) -> None:
+def write_json(result: Any, path: Path) -> None:
+    """Any scenario's result, a dataclass."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(asdict(result), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 

@@ -2,10 +2,10 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 
+from loadtests.results import About
 from loadtests.soak.plan import Kind
 from loadtests.soak.verdict import Verdict
 
@@ -48,16 +48,9 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A whole run, and all that is needed to repeat it. `ended` says why it ended before its time, if it did."""
+class Result(About):
+    """A whole run. `ended` says why it ended before its time, if it did."""
 
-    scenario: str
-    date: str
-    seconds: float
-    seed: int
-    arguments: dict[str, Any]
-    machine: dict[str, str | int | float]
-    versions: dict[str, str]
     items: int
     ended: str
     verdicts: tuple[Verdict, ...]
