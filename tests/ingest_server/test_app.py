@@ -31,7 +31,8 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 def refusal(*arguments: str) -> str:
     """What a server says that does not start."""
     done = subprocess.run(
-        [sys.executable, "-m", "ingest_server", "run", *arguments],
+        # A port of its own, where none is given: 8800 may be somebody's.
+        [sys.executable, "-m", "ingest_server", "run", "--port", "0", *arguments],
         capture_output=True,
         text=True,
         timeout=30,
