@@ -97,7 +97,6 @@ def assemble(settings: Settings, around: Surroundings) -> tuple[Intake, Life]:
         observer=telemetry,
         is_writing=settings.spool,
         in_memory=water.rise_in_memory,
-        token_variable="BATCHING_TOKEN" if settings.token else None,
     )
     stopping = Stopping(around.stop, failed=telemetry.defect)
     full = Full(water, telemetry, then=settings.when_full, stopping=stopping)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from scrapy_batching.words import in_items
+
 MISMATCH = "batching_mismatch"
 """The `finish_reason` of a crawl whose counts differ from the server's."""
 
@@ -64,10 +66,10 @@ def mismatch(said: Mapping[str, int], kept: int) -> str | None:
     """
     missing = said.get("missing", 0)
     if missing > 0:
-        return f"the server misses {missing} items"
+        return f"the server misses {in_items(missing)}"
     if -missing > kept:
         return (
-            f"the server has {-missing} items more than were delivered, and {kept} are in the spool;"
+            f"the server has {in_items(-missing)} more than were delivered, and {kept} are in the spool;"
             " where BATCHING_CRAWL_ID is set, give every run an id of its own"
         )
     return None

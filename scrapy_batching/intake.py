@@ -47,7 +47,10 @@ class Intake:
         self._telemetry = telemetry
         self._water = water
         self._full = full
-        self._encode = Encoder()
+        # Bound once, not for every item.
+        self._encode = Encoder().__call__
+        self._add = batches.add
+        self._rise = water.rise
         self._timer = AgeTimer(
             due_in=batches.due_in,
             close_due=lambda: self._put(batches.close_due()),
@@ -75,8 +78,8 @@ class Intake:
             self._telemetry.altered(type(item).__qualname__, causes)
         # Each line has its LF in the body.
         size = len(line) + 1
-        closed = self._batches.add(table, line, size)
-        if self._water.rise(size):
+        closed = self._add(table, line, size)
+        if self._rise(size):
             self._full.rose()
         if closed:
             self._put(closed)

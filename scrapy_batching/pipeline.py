@@ -1,7 +1,7 @@
 """The item pipeline: takes each item once, and sees to it at the end that every item is somewhere.
 
 Nothing is opened before the first item: no connection, no task, no file; only whether the spool can be written is tried,
-and the server asked where BATCHING_START_CHECK wants it.
+and the server asked where BATCHING_START_CHECK wants it. A crawl without items sends at its end what earlier ones left.
 """
 
 from collections.abc import Awaitable, Callable
@@ -31,10 +31,15 @@ class BatchingPipeline:
     where `BATCHING_ENABLED` is False.
     """
 
-    def __init__(self, intake: Intake, life: Life, check: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, intake: Intake, life: Life, opened: Callable[[], Awaitable[None]] | None = None) -> None:
         self._intake = intake
         self._life = life
-        self._check = check
+        self._opened = opened
+        self._forget: Callable[[], None] | None = None
+        """Set where the crawl did not start. What closes until then wants the spider: other pipelines too."""
+        # Taken once, not for every item.
+        self._is_wanted = intake.is_wanted
+        self._take = intake.take
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -76,16 +81,23 @@ class BatchingPipeline:
         )
         check = start_check(settings, around)
 
-        async def checked() -> None:
-            start = getattr(crawler.spider, "start", None)
-            if check is not None and is_crawl(crawling=crawler.crawling, start=start):
+        intake, life = assemble(settings, around)
+
+        def forget() -> None:
+            crawler.spider = None  # as in from_crawler
+
+        async def opened() -> None:
+            if not is_crawl(crawling=crawler.crawling, start=getattr(crawler.spider, "start", None)):
+                return
+            if check is not None:
                 try:
                     await check()
                 except StartCheckFailed:
-                    crawler.spider = None  # as in from_crawler
+                    pipeline._forget = forget
                     raise
+            life.is_crawl = True
 
-        pipeline = cls(*assemble(settings, around), checked)
+        pipeline = cls(intake, life, opened)
         # Held weakly there; the engine holds every pipeline until it is gone itself.
         crawler.signals.connect(pipeline.spider_idle, signals.spider_idle)
         crawler.signals.connect(pipeline.spider_closed, signals.spider_closed)
@@ -99,17 +111,16 @@ class BatchingPipeline:
 
     async def open_spider(self) -> None:
         """Before the first request. Raises StartCheckFailed where `BATCHING_START_CHECK` wants it."""
-        if self._check is not None:
-            await self._check()
+        if self._opened is not None:
+            await self._opened()
 
     def process_item(self, item: Any) -> Any:
         """Takes the item as it is now, and returns the same object. Never raises and never waits."""
-        is_wanted = self._intake.is_wanted
-        if is_wanted is not None and not is_wanted(item):
+        if self._is_wanted is not None and not self._is_wanted(item):
             return item
         if not self._life.is_begun:
             self._life.begin()
-        self._intake.take(item)
+        self._take(item)
         return item
 
     def spider_idle(self) -> None:
@@ -123,6 +134,8 @@ class BatchingPipeline:
     async def spider_closed(self, reason: str) -> None:
         """Delivers what is left, should `close_spider` have been cut off by another pipeline, and closes the crawl."""
         await self._life.ended(reason)
+        if self._forget is not None:
+            self._forget()
 
     async def engine_stopped(self) -> None:
         """The same once more: a signal that comes while a spider closes skips the rest of its closing."""

@@ -107,10 +107,13 @@ class Water:
 
     def rise(self, size: int) -> bool:
         """One more item of `size` bytes waits. Whether the water has become high by that."""
-        level = self._all
-        level.items += 1
-        level.size += size
-        return (level.is_high() or self._memory.is_high()) and self._rose()
+        # Without calls of its own: this is done for every item.
+        level, memory = self._all, self._memory
+        level.items = items = level.items + 1
+        level.size = total = level.size + size
+        if items < level.high_items and total < level.high_size and not memory.items:
+            return False
+        return (level.is_high() or memory.is_high()) and self._rose()
 
     def rise_in_memory(self, size: int) -> None:
         """The next item to `rise` is one that is in memory though it should be on disk."""

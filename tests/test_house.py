@@ -22,7 +22,7 @@ FLOORS = {
         ("settings", "spool"),
         ("wire",),
         ("batching", "closing", "gate", "items"),
-        ("errors", "names", "stopping", "signals", "water"),
+        ("errors", "names", "saying", "stopping", "signals", "water", "words"),
     ),
     "ingest_server": (
         ("__main__",),

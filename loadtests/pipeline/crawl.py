@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import scrapy
+from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.http import Response
 
@@ -34,7 +35,7 @@ class Clock:
             self._began = (time.perf_counter(), time.process_time())
 
     def last(self) -> None:
-        """The latest item was yielded just now."""
+        """Nothing is in the pipelines any more."""
         self._last = time.perf_counter()
 
     def stop(self) -> tuple[float, float, float]:
@@ -64,12 +65,10 @@ class Listings(scrapy.Spider):
         self._clock.start()
         for number in range(self._order.items):
             yield self._make(number)
-        self._clock.last()
 
     def parse_one(self, _: Response, number: int) -> Iterator[Any]:
         self._clock.start()
         yield self._make(number)
-        self._clock.last()
 
 
 def crawl(order: Order) -> Crawl:
@@ -77,6 +76,8 @@ def crawl(order: Order) -> Crawl:
     clock = Clock()
     process = AsyncCrawlerProcess({**_SETTINGS, **settings_of(order)})
     crawler = process.create_crawler(Listings)
+    # Whenever nothing is left to do; the latest one stands before the spider is closed.
+    crawler.signals.connect(clock.last, signals.spider_idle)
     process.crawl(crawler, order=order, clock=clock)
     gc.collect()
     gc.freeze()  # the libraries are not looked through while the clock runs

@@ -86,7 +86,7 @@ class Crawl:
     """What one crawl's process found out about itself.
 
     `seconds` and `cpu_seconds` (of the process, all threads, user and system) go from the first callback to the end of the
-    crawl, closing included; `closing_seconds` from the last item to there.
+    crawl, closing included; `closing_seconds` from the last item's way out of the pipelines to there.
     """
 
     items: int

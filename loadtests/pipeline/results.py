@@ -24,6 +24,11 @@ class Run:
         return self.crawl.seconds / self.crawl.items * 1e6
 
     @property
+    def scraping_micros(self) -> float:
+        """The same up to the last item, without the crawl's closing."""
+        return (self.crawl.seconds - self.crawl.closing_seconds) / self.crawl.items * 1e6
+
+    @property
     def cpu_micros(self) -> float:
         """Microseconds of the crawl's CPU for an item."""
         return self.crawl.cpu_seconds / self.crawl.items * 1e6
@@ -63,9 +68,13 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Result(About):
-    """A whole run. `cpu_ratios` are the same as `ratios`, of CPU instead of time."""
+    """A whole run. `ratios` are of the time of whole crawls, closing included.
+
+    The same of the time up to the last item are `scraping_ratios`, and of CPU `cpu_ratios`.
+    """
 
     ratios: dict[str, Spread]
+    scraping_ratios: dict[str, Spread]
     cpu_ratios: dict[str, Spread]
     goals: tuple[Goal, ...]
     cells: tuple[Cell, ...]
@@ -92,6 +101,7 @@ def result_of(
         machine=machine,
         versions=versions,
         ratios=found,
+        scraping_ratios=_ratios(runs, plan, lambda run: run.scraping_micros),
         cpu_ratios=_ratios(runs, plan, lambda run: run.cpu_micros),
         goals=_goals(found, plan),
         cells=tuple(_cell(runs, place, contender) for place in plan.places for contender in plan.contenders),

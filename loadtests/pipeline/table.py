@@ -22,7 +22,7 @@ COLUMNS = (
     "of empty",
     "p10–p90",
 )
-GOAL_COLUMNS = ("ratio", "what", "median", "p10–p90", "of CPU", "goal", "")
+GOAL_COLUMNS = ("ratio", "what", "median", "p10–p90", "scraping", "of CPU", "goal", "")
 WIDTH = 118
 """Characters that the tables need in a line."""
 
@@ -33,7 +33,8 @@ LEGEND = (
 )
 GOAL_LEGEND = (
     "ours/empty: throughput over the empty pipeline's · ours/feed: time per item over the JSON Lines feed's, the whole crawl's · "
-    "over all kinds and sizes of the shape · of CPU: the same ratio of the crawl's CPU · met: by the median"
+    "over all kinds and sizes of the shape · scraping: the same ratio of the time up to the last item, without the crawl's "
+    "closing · of CPU: of the crawl's CPU · met: by the median of the whole crawl"
 )
 
 
@@ -57,11 +58,13 @@ def words(cell: Cell) -> tuple[str, ...]:
 def goal_words(goal: Goal, result: Result) -> tuple[str, ...]:
     """One row, a word for each of `GOAL_COLUMNS`."""
     found, cpu = result.ratios.get(goal.ratio), result.cpu_ratios.get(goal.ratio)
+    scraping = result.scraping_ratios.get(goal.ratio)
     return (
         goal.ratio,
         goal.says,
         _said(found, lambda one: f"{one.median:.3f}"),
         _said(found, _range),
+        _said(scraping, lambda one: f"{one.median:.3f}"),
         _said(cpu, lambda one: f"{one.median:.3f}"),
         f"≥ {goal.least:.2f}" if goal.least is not None else f"< {goal.most:.2f}",
         "not measured" if goal.met is None else "met" if goal.met else "MISSED",

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import TypeVar
 
 from scrapy_batching.batching.result import BatchResult
@@ -15,11 +16,38 @@ Process = Callable[[list[T]], Awaitable[Sequence[R | BaseException]] | Sequence[
 means that the item failed (as `asyncio.gather(..., return_exceptions=True)` gives them). Async or not."""
 
 
-async def ask(process: Process[T, R], items: Sequence[T]) -> BatchResult[R, T]:
+class _Call:
+    """A call of `process` for `asker`, which is None when the call is over."""
+
+    __slots__ = ("asker",)
+
+    def __init__(self, asker: object) -> None:
+        self.asker: object | None = asker
+
+
+_CALLS: ContextVar[tuple[_Call, ...]] = ContextVar("scrapy_batching calls of process", default=())
+"""Those within which this runs. A task has its maker's; a call that is over means nothing in it any more."""
+
+
+def is_within(asker: object) -> bool:
+    """Whether this runs within a call of `process` for `asker`, in its own task or in one that it made."""
+    return any(call.asker is asker for call in _CALLS.get())
+
+
+async def ask(process: Process[T, R], items: Sequence[T], *, asker: object) -> BatchResult[R, T]:
     """What became of each item: where `process` raises, each failed with that.
 
     An answer that does not fit the items fails each of them with BatchSizeMismatch. CancelledError passes through.
     """
+    call = _Call(asker)
+    _CALLS.set((*(one for one in _CALLS.get() if one.asker is not None), call))
+    try:
+        return await _asked(process, items)
+    finally:
+        call.asker = None
+
+
+async def _asked(process: Process[T, R], items: Sequence[T]) -> BatchResult[R, T]:
     try:
         answer = process(list(items))
         outcomes: object = await answer if inspect.isawaitable(answer) else answer

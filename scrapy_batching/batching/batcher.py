@@ -1,7 +1,6 @@
 """`Batcher`: single items in, calls of many items out. Free of Scrapy; the pipeline stands on the same core."""
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,16 +8,18 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from scrapy_batching.batching.age import AgeTimer, Later, in_running_loop
+from scrapy_batching.batching.arguments import require_items, require_result, require_usable
 from scrapy_batching.batching.asking import Process
 from scrapy_batching.batching.flights import Flight, Flights
 from scrapy_batching.batching.growing import GrowingBatches, Growth
 from scrapy_batching.batching.result import BatchResult, merged
 from scrapy_batching.errors import BatcherClosed, LoopGone
+from scrapy_batching.saying import logger_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LOG = logging.getLogger(__name__)
+_LOG = logger_of(__name__)
 
 
 class _Pile(list[T]):
@@ -44,7 +45,10 @@ class Batcher(Generic[T, R]):
 
     Made without a loop, it belongs to the first in which it is used. Many tasks of that loop may use it, no other thread.
     Leaving `async with` sends what waits, after an exception too, and waits for all that is under way.
-    `clock` gives seconds; `later` sets the timer. Raises ValueError for numbers that cannot be.
+    `clock` gives seconds; `later` sets the timer. Raises TypeError or ValueError for arguments that cannot be.
+
+    `process` must not use its own batcher, nor may a task of its own while it runs: it could wait for itself. That is refused
+    with RuntimeError.
     """
 
     def __init__(
@@ -59,14 +63,7 @@ class Batcher(Generic[T, R]):
         clock: Callable[[], float] = time.monotonic,
         later: Later = in_running_loop,
     ) -> None:
-        for name, value, is_good, remedy in (
-            ("process", process, callable(process), "a function that takes a list"),
-            ("batch_size", batch_size, batch_size >= 1, "at least 1"),
-            ("max_wait_time", max_wait_time, max_wait_time > 0, "more than 0 seconds; auto_flush=False for no timer"),
-            ("concurrency", concurrency, concurrency is None or concurrency >= 1, "at least 1, or None for no limit"),
-        ):
-            if not is_good:
-                raise ValueError(f"{name} = {value!r}: write {remedy}")
+        require_usable(process, batch_size, max_wait_time, auto_flush, concurrency=concurrency, on_result=on_result)
         self._size = batch_size
         self._wait = max_wait_time
         self._is_timed = auto_flush
@@ -121,6 +118,7 @@ class Batcher(Generic[T, R]):
         It takes them all before it waits: a stream without an end is for `add`. Raises as `add` does, and what `items`
         raises; those before that are taken.
         """
+        require_items(items)
         flights: list[Flight[T, R]] = []
         try:
             for item in items:
@@ -137,12 +135,12 @@ class Batcher(Generic[T, R]):
 
         With `on_result`, what that is given is not in it, but told when this returns. Raises LoopGone.
         """
-        self._require_loop()
+        self._require_use()
         return await self._send([*self._regrounded(), *self._open.close_all("close")])
 
     async def flush_if_needed(self) -> BatchResult[R, T] | None:
         """The same as `flush`, for what is `max_wait_time` old only."""
-        self._require_loop()
+        self._require_use()
         return await self._send(self._due())
 
     async def retry(self, result: BatchResult[R, T]) -> BatchResult[R, T]:
@@ -150,7 +148,8 @@ class Batcher(Generic[T, R]):
 
         Raises LoopGone.
         """
-        self._require_loop()
+        require_result(result)
+        self._require_use()
         items = [item for item, _error in result.failed]
         parts = [items[start : start + self._size] for start in range(0, len(items), self._size)]
         return merged(await self._flights.results([self._flights.begin(one, is_owned=True) for one in parts]))
@@ -160,7 +159,7 @@ class Batcher(Generic[T, R]):
         return self._flights.collect()
 
     async def __aenter__(self) -> Self:
-        self._require_loop()
+        self._require_use()
         self._is_closed = False
         return self
 
@@ -186,7 +185,7 @@ class Batcher(Generic[T, R]):
         return self._pile
 
     def _take(self, item: T) -> Flight[T, R] | None:
-        self._require_loop()
+        self._require_use()
         if self._is_closed:
             raise BatcherClosed
         closed = self._open.add(None, item, 0)
@@ -234,12 +233,17 @@ class Batcher(Generic[T, R]):
         self._grounded.clear()
         return batches
 
-    def _require_loop(self) -> None:
+    def _require_use(self) -> None:
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
             raise LoopGone(self.pending_count)
+        if self._flights.is_asking:
+            raise RuntimeError(
+                "process must not add to its own batcher, nor flush or retry: it could wait for itself; return an exception in"
+                " the place of an item that is to go again, and give the result to retry"
+            )
 
     def _defect(self, error: Exception) -> None:
         _LOG.error("closing a batch by its age failed: %r", error, exc_info=error)

@@ -2,17 +2,17 @@
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from scrapy_batching.batching.asking import Process, ask
+from scrapy_batching.batching.asking import Process, ask, is_within
 from scrapy_batching.batching.result import BatchResult
+from scrapy_batching.saying import logger_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LOG = logging.getLogger(__name__)
+_LOG = logger_of(__name__)
 _MANY = 1000
 
 
@@ -52,6 +52,11 @@ class Flights(Generic[T, R]):
         self._tellers: set[asyncio.Task[Any] | None] = set()
         self._kept: list[BatchResult[R, T]] = []
         self._told_at = _MANY
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether this runs within a call of `process`, which would wait for itself here."""
+        return is_within(self)
 
     @property
     def items(self) -> int:
@@ -113,10 +118,10 @@ class Flights(Generic[T, R]):
     async def _fly(self, flight: Flight[T, R]) -> BatchResult[R, T]:
         try:
             if self._slots is None:
-                result = await ask(self._process, flight.items)
+                result = await ask(self._process, flight.items, asker=self)
             else:
                 async with self._slots:
-                    result = await ask(self._process, flight.items)
+                    result = await ask(self._process, flight.items, asker=self)
         except BaseException:
             self._grounded(flight.items)
             raise

@@ -47,6 +47,8 @@ class _Open(Generic[T, B]):
 
     first_at: float
     place: Place[T, B]
+    append: Callable[[T], None]
+    """The place's, taken once: it is called for every item."""
     total: int = 0
     size: int = 0
 
@@ -86,25 +88,21 @@ class GrowingBatches(Generic[K, T, B]):
     def add(self, key: K, item: T, size: int) -> tuple[B, ...]:
         """Takes one item of `size` bytes. Gives the batches that this closed: none, one or two."""
         one = self._open.get(key)
-        closed: tuple[B, ...] = ()
         if one is None:
             one = self._new(key, self._place)
         elif one.size + size > self._most_bytes:
-            closed = (self._close(key, "bytes"),)
-            one = self._new(key, self._place)
+            closed = self._close(key, "bytes")
+            return (closed, *self.add(key, item, size))
         try:
-            one.place.append(item)
+            one.append(item)
         except OSError:
-            closed = (*closed, *self._cut_off(key))
-            one = self._new(key, self._spare)
-            one.place.append(item)
-        one.total += 1
-        one.size += size
-        if one.total >= self._most_items:
-            return (*closed, self._close(key, "count"))
-        if one.size >= self._most_bytes:
-            return (*closed, self._close(key, "bytes"))
-        return closed
+            return (*self._cut_off(key), *self._added(key, self._new(key, self._spare), item, size))
+        # As in `_added`, without its call: this is done for every item.
+        one.total = total = one.total + 1
+        one.size = grown = one.size + size
+        if total < self._most_items and grown < self._most_bytes:
+            return ()
+        return self._closed_full(key, one)
 
     def due_in(self) -> float | None:
         """Seconds until the oldest first item comes of age (0 or less: it has); None if nothing is open."""
@@ -122,8 +120,20 @@ class GrowingBatches(Generic[K, T, B]):
         return tuple(self._close(key, cause) for key in tuple(self._open))
 
     def _new(self, key: K, place: Callable[[K], Place[T, B]]) -> _Open[T, B]:
-        one = self._open[key] = _Open(self._clock(), place(key))
+        lies = place(key)
+        one = self._open[key] = _Open(self._clock(), lies, lies.append)
         return one
+
+    def _added(self, key: K, one: _Open[T, B], item: T, size: int) -> tuple[B, ...]:
+        one.append(item)
+        one.total += 1
+        one.size += size
+        return self._closed_full(key, one)
+
+    def _closed_full(self, key: K, one: _Open[T, B]) -> tuple[B, ...]:
+        if one.total >= self._most_items:
+            return (self._close(key, "count"),)
+        return (self._close(key, "bytes"),) if one.size >= self._most_bytes else ()
 
     def _cut_off(self, key: K) -> tuple[B, ...]:
         """What a place that takes no more has already, if that is anything."""

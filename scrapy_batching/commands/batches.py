@@ -1,6 +1,7 @@
 """`scrapy batches`: what crawls left in the spool, seen and sent by a person."""
 
 import argparse
+import math
 from pathlib import Path
 
 from scrapy.commands import ScrapyCommand
@@ -8,7 +9,7 @@ from scrapy.exceptions import UsageError
 from scrapy.utils.log import configure_logging
 
 from scrapy_batching.assembly import way_to
-from scrapy_batching.commands.output import say
+from scrapy_batching.commands.output import say, while_read
 from scrapy_batching.commands.send import send_batches
 from scrapy_batching.commands.show import show_batch
 from scrapy_batching.commands.status import show_status
@@ -18,6 +19,8 @@ from scrapy_batching.settings.places import spool_directory
 from scrapy_batching.settings.reading import read_settings
 
 _ITEMS = 3
+_TAKEN_BY = {"ids": "status", "items": "show", "refused": "send", "timeout": "send"}
+"""Options that one subcommand takes."""
 
 
 class Command(ScrapyCommand):
@@ -53,9 +56,7 @@ class Command(ScrapyCommand):
             help="write the result as JSON; show: as NDJSON, first the batch, then its items",
         )
         parser.add_argument("--ids", action="store_true", help="status: one row for each batch, with its id")
-        parser.add_argument(
-            "--items", type=int, metavar="N", default=_ITEMS, help=f"show: the first N items (default {_ITEMS})"
-        )
+        parser.add_argument("--items", type=int, metavar="N", help=f"show: the first N items (default {_ITEMS})")
         parser.add_argument("--refused", action="store_true", help="send: what the server refused for good, too")
         parser.add_argument("--timeout", type=float, metavar="SECONDS", help="send: give up after so long")
 
@@ -84,26 +85,35 @@ def _require_sense(args: list[str], opts: argparse.Namespace) -> None:
     match args:
         case ["status"] | ["send"]:
             pass
-        case ["show", _] if opts.items >= 0:
+        case ["show", beginning] if beginning.strip():
             pass
-        case ["show", _]:
-            raise UsageError(f"--items {opts.items}: write 0 or a larger number")
-        case ["show", *_]:
-            raise UsageError("write `scrapy batches show ID`; `scrapy batches status --ids` shows the ids")
+        case ["show", *more]:
+            said = "one batch at a time" if len(more) > 1 else "the id is missing"
+            raise UsageError(f"{said}: write `scrapy batches show ID`; `scrapy batches status --ids` shows the ids")
         case _:
             said = f"unknown: {' '.join(args)}" if args else "nothing was asked for"
             raise UsageError(
                 f"{said}; write `scrapy batches status`, `scrapy batches send` or `scrapy batches show ID`"
             )
 
+    for name, command in _TAKEN_BY.items():
+        if getattr(opts, name) not in (None, False) and args[0] != command:
+            raise UsageError(f"`{args[0]}` takes no --{name}: leave it out; it is for `scrapy batches {command}`")
+    if opts.items is not None and opts.items < 0:
+        raise UsageError(f"--items {opts.items}: write 0 or a larger number")
+    if opts.timeout is not None and not 0 <= opts.timeout < math.inf:
+        raise UsageError(f"--timeout {opts.timeout:g}: write 0 or a larger number of seconds, not inf or nan")
+
 
 def _done(args: list[str], opts: argparse.Namespace, spool: Path, settings: Settings) -> int:
     match args:
         case ["status"]:
-            show_status(spool, ids=opts.ids, as_json=opts.json)
+            with while_read():
+                show_status(spool, ids=opts.ids, as_json=opts.json)
             return 0
         case ["show", beginning]:
-            return show_batch(spool, beginning, items=opts.items, as_json=opts.json)
+            items = _ITEMS if opts.items is None else opts.items
+            return show_batch(spool, beginning.strip(), items=items, as_json=opts.json)
         case _:
             way = way_to(settings, crawl="")
             return send_batches(spool, way, seconds=opts.timeout, refused_too=opts.refused, as_json=opts.json)

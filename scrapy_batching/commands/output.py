@@ -1,10 +1,23 @@
 """How the commands say things: tables and sentences for a person, JSON for a program."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
+
+
+@contextmanager
+def while_read() -> Iterator[None]:
+    """Ends quietly what is printed within, where the reader, `head` for instance, has enough."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -24,16 +37,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def in_batches(items: int, batches: int) -> str:
-    """Both numbers in words."""
-    return f"{items} {'item' if items == 1 else 'items'} in {batches} {'batch' if batches == 1 else 'batches'}"
-
-
 def in_words(state: str, pid: int) -> str:
     """Who has it, where somebody has it."""
     return f"in use by pid {pid}" if state == "in use" else state
 
 
 def day_and_time(moment: str) -> str:
-    """Of an RFC 3339 moment in UTC, to the second."""
-    return moment[:19].replace("T", " ")
+    """Of an RFC 3339 moment in UTC, to the second; empty where there is none."""
+    return moment and moment[:19].replace("T", " ") + "Z"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from scrapy_batching.commands.output import day_and_time, in_words, say
+from scrapy_batching.commands.output import day_and_time, in_words, say, while_read
 from scrapy_batching.commands.status import in_json
 from scrapy_batching.spool.finding import Lying, lying
 
@@ -21,12 +21,13 @@ def show_batch(spool: Path, beginning: str, *, items: int, as_json: bool) -> int
         say(_not_one(spool, beginning, found))
         return 1
     one = found[-1]
-    if as_json:
-        _write(orjson.dumps({"batch": in_json(one)}))
-        for line in one.lines(items):
-            _write(line)
-    else:
-        _print(one, items)
+    with while_read():
+        if as_json:
+            _write(orjson.dumps({"batch": in_json(one)}))
+            for line in one.lines(items):
+                _write(line)
+        else:
+            _print(one, items)
     return 0
 
 

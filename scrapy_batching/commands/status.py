@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scrapy_batching.commands.output import day_and_time, in_batches, in_words, print_json, print_table
+from scrapy_batching.commands.output import day_and_time, in_words, print_json, print_table
 from scrapy_batching.spool.finding import Lying, lying
 from scrapy_batching.spool.stock import State, Stock, take_stock
+from scrapy_batching.words import in_batches
 
 _COLUMNS = ("run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state")
 _ID_COLUMNS = ("id", "crawl", "since", "table", "items", "bytes", "state")

@@ -124,8 +124,8 @@ class Delivery:
                 await self._leave([batch], str(problem), problem)
                 self._stop_if_wanted(f"{batch.table}: {problem}")
             case Refused(problem):
-                where = self._spool.refuse(batch, url=self._address(batch.table), problem=problem, reason=str(problem))
-                self._telemetry.refused(batch, where, str(problem), problem)
+                path = self._spool.refuse(batch, url=self._address(batch.table), problem=problem, reason=str(problem))
+                self._telemetry.refused(batch, path, str(problem), problem)
                 self._resolve(batch)
 
     async def disk_failed(self, batch: Batch, error: OSError | SpoolFailed) -> bool:

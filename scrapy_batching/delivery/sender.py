@@ -205,6 +205,8 @@ class Sender:
         elif why.whose == "server" and self._breaker.is_open:
             self._lanes.back(waiting)
         else:
+            if why.page and why.whose == "batch":
+                self._telemetry.dislikes(batch.table, why.reason)
             self._lanes.aside(waiting, now + self._seconds(waiting.tries, why))
 
     def _table_troubled(self, waiting: Waiting, why: TryAgain, now: float) -> None:

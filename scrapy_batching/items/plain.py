@@ -11,6 +11,7 @@ from scrapy_batching.items.altered import NOT_FINITE, Altered, NoForm
 from scrapy_batching.items.fields import Reader
 
 TOO_DEEP = "it contains itself, or is nested too deep"
+"""Where Python's own limit was hit first, in an item's own code: which of the two is not known, nor where."""
 MOST_DEPTH = 300
 """More levels are refused. orjson writes 254, the server's tables take 100."""
 
@@ -23,6 +24,8 @@ class Plain:
     def __init__(self, reader_of: Callable[[type], Reader | None], causes: set[str]) -> None:
         self._reader_of = reader_of
         self._causes = causes
+        self._inside: list[tuple[int, _Path]] = []
+        """What the value is inside of, from the outermost on, each with its place."""
 
     def of(self, value: Any, path: _Path = None, depth: int = 0) -> Any:
         """None, bool, int, finite float, str, and lists and dicts of them. Raises ItemNotEncodable, with the place."""
@@ -46,7 +49,10 @@ class Plain:
             simpler = simpler.value
         if isinstance(simpler, Mapping) and not isinstance(simpler, dict):
             simpler = dict(simpler)
-        return self.of(simpler, path, depth)
+        self._inside.append((id(value), path))
+        plain = self.of(simpler, path, depth)
+        self._inside.pop()
+        return plain
 
     def _same(self, value: Any, _path: _Path, _depth: int) -> Any:
         return value
@@ -74,24 +80,35 @@ class Plain:
         return plain
 
     def _array(self, value: Any, path: _Path, depth: int) -> list[Any]:
-        if depth >= MOST_DEPTH:
-            _refuse(None, TOO_DEEP)
+        self._enter(value, path, depth)
         ones = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
         plain = []
         for index, one in enumerate(ones):
             plain.append(self.of(one, (path, f"[{index}]"), depth + 1))
+        self._inside.pop()
         return plain
 
     def _object(self, value: dict[Any, Any], path: _Path, depth: int) -> dict[str, Any]:
-        if depth >= MOST_DEPTH:
-            _refuse(None, TOO_DEEP)
+        self._enter(value, path, depth)
         plain: dict[str, Any] = {}
         for key, one in dict.items(value):
             name = key if type(key) is str else self._name(key, path)
             if name in plain:
-                _refuse(path, "two keys that are written alike")
+                _refuse((path, f".{name}"), "two keys that are written alike")
             plain[name] = self.of(one, (path, f".{name}"), depth + 1)
+        self._inside.pop()
         return plain
+
+    def _enter(self, value: Any, path: _Path, depth: int) -> None:
+        """One level down; too far down it is looked for what contains itself. Left by a pop, and never after an error."""
+        self._inside.append((id(value), path))
+        if depth >= MOST_DEPTH:
+            seen: set[int] = set()
+            for one, place in self._inside:
+                if one in seen:
+                    _refuse(place, "it contains itself")
+                seen.add(one)
+            _refuse(path, f"nested too deep, with more than {MOST_DEPTH} levels,")
 
     def _name(self, key: Any, path: _Path) -> str:
         """A key as text: what the value is written as, without quotes."""

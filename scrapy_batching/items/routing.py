@@ -97,6 +97,12 @@ class Routing:
         known = self._names.get(said) if type(said) is str else None
         if known is not None:
             return known
+        if inspect.iscoroutine(said):
+            # Nobody awaits it, which Python would say at a place that is not to blame.
+            said.close()
+            raise ItemWithoutTable(
+                kind, f"{who} is a coroutine, and nothing waits for an item: write it without `async`"
+            )
         if not isinstance(said, str):
             raise ItemWithoutTable(kind, f"{who} gave a {type(said).__qualname__} instead of a name")
         said = str.__str__(said)

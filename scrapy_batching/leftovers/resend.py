@@ -7,9 +7,10 @@ from pathlib import Path
 
 from scrapy_batching.batching.batch import Batch
 from scrapy_batching.errors import SpoolFailed
+from scrapy_batching.leftovers.later import Later
 from scrapy_batching.leftovers.run import batch_of
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
-from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused
+from scrapy_batching.spool.refusals import Refusal, keep_refused
 from scrapy_batching.spool.stock import Put, refused_in
 from scrapy_batching.wire.answers import Delivered, ForLater, Problem, Refused, TooLarge
 from scrapy_batching.wire.client import Client, Observer
@@ -24,7 +25,7 @@ async def send_refused(
     way: Way,
     telemetry: LeftoverTelemetry,
     *,
-    later: dict[str, Problem],
+    later: Later,
     connect: Callable[[Way, Observer], Client],
     clock: Callable[[], float],
 ) -> None:
@@ -62,7 +63,7 @@ async def _correct(client: Client, items: int, give_up_at: float) -> None:
 class _Resend:
     """The refused batches of one crawl. `delivered` counts the items that are refused no more."""
 
-    def __init__(self, spool: Path, client: Client, telemetry: LeftoverTelemetry, later: dict[str, Problem]) -> None:
+    def __init__(self, spool: Path, client: Client, telemetry: LeftoverTelemetry, later: Later) -> None:
         self._spool = spool
         self._client = client
         self._telemetry = telemetry
@@ -71,8 +72,8 @@ class _Resend:
 
     async def one(self, put: Put) -> None:
         """Sends one; what is refused again stays with the new problem. Raises OSError or SpoolFailed."""
-        if put.table in self._later:
-            self._telemetry.waits(put.table, 1, put.items, self._later[put.table])
+        if known := self._later.of(put.table):
+            self._telemetry.waits(put.table, 1, put.items, known)
             return
         batch = batch_of(put.id, put.table, put.path)
         try:
@@ -87,9 +88,9 @@ class _Resend:
                 self._telemetry.delivered(batch, outcome)
             case TooLarge(problem):
                 await self._halves(put, batch, problem)
-            case ForLater(problem):
-                self._later[put.table] = problem
-                self._telemetry.waits(put.table, 1, len(batch), problem)
+            case ForLater():
+                self._later.add(put.table, outcome)
+                self._telemetry.waits(put.table, 1, len(batch), outcome)
             case Refused(problem):
                 self._telemetry.refused(batch, self._keep(put, batch, problem), str(problem))
 
@@ -104,7 +105,7 @@ class _Resend:
             path = put.path.with_name(f"{half.id}.ndjson")
             await self.one(replace(put, path=path, id=half.id, items=len(half), size=half.size))
 
-    def _keep(self, put: Put, batch: Batch, problem: Problem) -> Spooled:
+    def _keep(self, put: Put, batch: Batch, problem: Problem) -> Path:
         refusal = Refusal(
             id=batch.id,
             table=put.table,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from scrapy_batching.batching.batch import Batch
 from scrapy_batching.closing import until_both_agree
+from scrapy_batching.leftovers.later import Later
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.layout import Left
@@ -30,7 +31,7 @@ _CLOSE_SECONDS = 10.0
 class LeftRun:
     """A run's folder whose lock is held. `way` and `client` are those of its crawl.
 
-    `later` is shared by all runs: the problems of tables that need not be tried again now. `refused` are the names of
+    `later` is shared by all runs: what need not be tried again now, and why. `refused` are the names of
     this crawl's batches in `refused/` with their items.
     """
 
@@ -41,7 +42,7 @@ class LeftRun:
         client: Client,
         telemetry: LeftoverTelemetry,
         *,
-        later: dict[str, Problem],
+        later: Later,
         refused: dict[UUID, int],
     ) -> None:
         self._folder = folder
@@ -114,8 +115,8 @@ class LeftRun:
             # Killed after it was put into refused/, and before its file went.
             self._done(left)
             return
-        if left.table in self._later:
-            self._telemetry.waits(left.table, 1, self._remaining[left.id], self._later[left.table])
+        if known := self._later.of(left.table):
+            self._telemetry.waits(left.table, 1, self._remaining[left.id], known)
             return
         batch = batch_of(left.id, left.table, left.path)
         if left.is_split:
@@ -144,8 +145,8 @@ class LeftRun:
         if half.id in self._counted.splits:
             return await self._halves(half, whole)
         if half.id not in self._refused:
-            if half.table in self._later:
-                self._telemetry.waits(half.table, 1, len(half), self._later[half.table])
+            if known := self._later.of(half.table):
+                self._telemetry.waits(half.table, 1, len(half), known)
                 return False
             match await self._deliver(half):
                 case TooLarge():
@@ -171,13 +172,13 @@ class LeftRun:
                 self._telemetry.delivered(batch, outcome)
             case Refused(problem):
                 self._refuse(batch, problem)
-            case ForLater(problem):
-                self._later[batch.table] = problem
-                self._telemetry.waits(batch.table, 1, len(batch), problem)
+            case ForLater():
+                self._later.add(batch.table, outcome)
+                self._telemetry.waits(batch.table, 1, len(batch), outcome)
         return outcome
 
     def _refuse(self, batch: Batch, problem: Problem) -> None:
-        where = self._folder.refuse(
+        path = self._folder.refuse(
             batch.body(),
             id=batch.id,
             table=batch.table,
@@ -186,10 +187,9 @@ class LeftRun:
             url=self._way.batches(batch.table),
             reason=str(problem),
             problem=problem,
-            token_variable="BATCHING_TOKEN" if self._way.token else None,
         )
         self._refused[batch.id] = len(batch)
-        self._telemetry.refused(batch, where, str(problem))
+        self._telemetry.refused(batch, path, str(problem))
 
     def _done(self, left: Left) -> None:
         self._folder.done(left.path)
@@ -221,7 +221,7 @@ class LeftRun:
 
     async def _close(self) -> None:
         """Tells the server the crawl's totals as they are now, and removes what is empty once it has them."""
-        if not self._is_changed and self._remaining:
+        if self._remaining and (not self._is_changed or self._later.is_all):
             return
         totals = self._totals()
         # A crawl that was killed before its first item has nothing to tell.

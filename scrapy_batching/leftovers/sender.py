@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from scrapy_batching.errors import SpoolFailed
+from scrapy_batching.leftovers.later import Later
 from scrapy_batching.leftovers.resend import send_refused
 from scrapy_batching.leftovers.run import LeftRun
 from scrapy_batching.leftovers.telemetry import LeftoverTelemetry
@@ -16,7 +17,6 @@ from scrapy_batching.spool.debris import remove_debris
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.runs import find_runs
 from scrapy_batching.spool.stock import refused_in, take_stock
-from scrapy_batching.wire.answers import Problem
 from scrapy_batching.wire.client import Client, Observer
 from scrapy_batching.wire.way import Link, Way
 
@@ -42,15 +42,24 @@ class Leftovers:
         self._telemetry = telemetry
         self._connect = connect or partial(Client, link=Link(way, telemetry))
         self._clock = clock
-        self._later: dict[str, Problem] = {}
+        self._later = Later()
         self._refused: dict[str, dict[UUID, int]] = {}
+
+    def are_there(self) -> bool:
+        """Whether there is any run, without a look into it: what somebody holds counts too. Blocking and short."""
+        try:
+            return bool(find_runs(self._spool)[0])
+        except OSError as error:
+            self._telemetry.failed(self._spool, error)
+            return False
 
     async def send(self, *, refused_too: bool = False) -> None:
         """Delivers everything that can be delivered now, one batch at a time; during an outage it waits and tries again.
 
         A file goes only when the server has its items for good, or when they lie in `refused/` with the problem. What the
-        server answers 401, 403 or 404 for stays. A run's folder that somebody holds (its own crawl, another sender) is left
-        to them. A run that is emptied has its crawl's totals told to the server again, and its folder removed.
+        server answers 401, 403 or 404 for stays; where something else answers in its place, again and again, all does. A run's
+        folder that somebody holds (its own crawl, another sender) is left to them. A run that is emptied has its crawl's
+        totals told to the server again, and its folder removed.
 
         May be cancelled, and the process may be killed, at any moment: nothing is lost, and nothing is stored twice. Raises
         nothing of its own: what goes wrong is told to the telemetry. With `refused_too` the batches in `refused/` are sent
@@ -60,6 +69,10 @@ class Leftovers:
             await self._send(refused_too)
         except OSError as error:
             self._telemetry.failed(self._spool, error)
+
+    def cut_off(self) -> None:
+        """Says what waits on, where `send` is to be cancelled because a crawl has no more time."""
+        self._telemetry.cut_off()
 
     async def _send(self, refused_too: bool) -> None:
         runs, foreign = await asyncio.to_thread(find_runs, self._spool)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from scrapy_batching.batching.batch import Batch
 from scrapy_batching.closing import mismatch
-from scrapy_batching.spool.refusals import Spooled
-from scrapy_batching.telemetry import PREFIX, Stats
+from scrapy_batching.saying import logger_of
+from scrapy_batching.telemetry import PREFIX, SafeStats, Stats
 from scrapy_batching.telemetry.outage import Outage
-from scrapy_batching.wire.answers import Delivered, Problem
+from scrapy_batching.wire.answers import Delivered, ForLater
+from scrapy_batching.words import in_batches, in_items
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class LeftoverTelemetry:
@@ -35,7 +36,7 @@ class LeftoverTelemetry:
         """`batches/…` and `items/…` of found, delivered, refused and waiting; `batches/split`; `retries`."""
         self.problem = ""
         """The last thing that kept something from being delivered."""
-        self._stats = stats
+        self._stats = None if stats is None else SafeStats(stats, spider=spider)
         self._extra = {"spider": spider}
         self._changed = changed
         self._outage = Outage(clock)
@@ -50,8 +51,8 @@ class LeftoverTelemetry:
         """Sending begins."""
         self._count("found", batches, items)
         logger.info(
-            "batching: %d batches with %d items that earlier crawls left are sent now, oldest first",
-            *(batches, items),
+            "batching: what earlier crawls left is sent now, oldest first: %s",
+            in_batches(items, batches),
             extra=self._extra,
         )
 
@@ -59,10 +60,22 @@ class LeftoverTelemetry:
         """Sending is over: the line at its end."""
         counts = self.counts
         logger.info(
-            "batching: of what earlier crawls left, %d items are delivered, %d refused, and %d wait on",
-            *(counts["items/delivered"], counts["items/refused"], counts["items/waiting"]),
+            "batching: of what earlier crawls left: %s delivered, %d refused, %d waiting on",
+            *(in_items(counts["items/delivered"]), counts["items/refused"], counts["items/waiting"]),
             extra=self._extra,
         )
+
+    def cut_off(self) -> None:
+        """The crawl has no more time for it."""
+        counts = self.counts
+        items = counts["items/found"] - counts["items/delivered"] - counts["items/refused"]
+        if items > 0:
+            logger.warning(
+                "batching: of what earlier crawls left: %s waiting on in the spool, for the time is over"
+                " (BATCHING_CLOSE_TIMEOUT); the next crawl sends them, or: scrapy batches send",
+                in_items(items),
+                extra=self._extra,
+            )
 
     def answered(self, status: int) -> None:
         """An answer came."""
@@ -107,8 +120,8 @@ class LeftoverTelemetry:
         self._count("delivered", 1, len(batch))
         if outcome.failed:
             logger.warning(
-                "batching: %d of %d items of batch %s for %s are dead letters on the server",
-                *(outcome.failed, len(batch), batch.id, batch.table),
+                "batching: dead letters on the server: %d of %s of batch %s for %s",
+                *(outcome.failed, in_items(len(batch)), batch.id, batch.table),
                 extra=self._extra,
             )
 
@@ -117,26 +130,27 @@ class LeftoverTelemetry:
         self.counts["batches/split"] += 1
         logger.info("batching: %d items for %s are sent as halves", len(batch), batch.table, extra=self._extra)
 
-    def refused(self, batch: Batch, where: Spooled, reason: str) -> None:
+    def refused(self, batch: Batch, path: Path, reason: str) -> None:
         """The server will never have a batch."""
         self._count("refused", 1, len(batch))
         is_first = self._first("refused", batch.table, reason)
         logger.log(
             logging.ERROR if is_first else logging.DEBUG,
-            "batching: %d items for %s are refused (%s): %s\n  when it is mended: scrapy batches send --refused",
-            *(len(batch), batch.table, reason, where.path),
+            "batching: the server refuses %s for %s (%s): %s\n  when it is mended: scrapy batches send --refused",
+            *(in_items(len(batch)), batch.table, reason, path),
             extra=self._extra,
         )
 
-    def waits(self, table: str, batches: int, items: int, problem: Problem) -> None:
+    def waits(self, table: str, batches: int, items: int, why: ForLater) -> None:
         """Batches stay where they are, until somebody mends what the server says."""
         self._count("waiting", batches, items)
-        self.problem = f"{table}: {problem}"
-        if self._first("waits", table, problem.status):
+        whose = "" if why.whose == "server" else table
+        self.problem = f"{whose}: {why.problem}" if whose else str(why.problem)
+        if self._first("waits", whose, why.problem.status):
             logger.warning(
-                "batching: what earlier crawls left for %s stays in the spool (%s); make the table, or mend the token,"
-                " and the next crawl sends it, or: scrapy batches send",
-                *(table, problem),
+                "batching: what earlier crawls left%s stays in the spool (%s); %sthe next crawl sends it, or: scrapy"
+                " batches send",
+                *(f" for {whose}" if whose else "", why.problem, f"{why.remedy}; then " if why.remedy else ""),
                 extra=self._extra,
             )
 
@@ -154,7 +168,7 @@ class LeftoverTelemetry:
 
     def vanished(self, path: Path, items: int) -> None:
         """A file is empty that held items once: fsync had not happened before the power went."""
-        logger.error("batching: %s held %d items and is empty: they are lost", path, items, extra=self._extra)
+        logger.error("batching: %s is empty, and what it held is lost: %s", path, in_items(items), extra=self._extra)
 
     def closed(self, crawl: str, said: Mapping[str, int], kept: int) -> None:
         """The server has a crawl's totals; `kept` of its items lie in the spool."""

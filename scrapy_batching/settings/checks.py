@@ -28,9 +28,10 @@ def mistakes_in(options: Settings, known: set[str]) -> list[Mistake]:
     mistakes += _one_of("BATCHING_START_CHECK", options.start_check, START_CHECK)
     mistakes += _pauses(options.retry_base, options.retry_max)
     mistakes += [one for one in mistakes_in_secure(options) if one.setting not in known]
-    if not known & {"BATCHING_HIGH_WATER_ITEMS", "BATCHING_BATCH_ITEMS"}:
+    # Where the batch's own size cannot be read, its default stands there.
+    if "BATCHING_HIGH_WATER_ITEMS" not in known:
         mistakes += _water("ITEMS", options.high_water_items, options.batch_items)
-    if not known & {"BATCHING_HIGH_WATER_BYTES", "BATCHING_BATCH_BYTES"}:
+    if "BATCHING_HIGH_WATER_BYTES" not in known:
         mistakes += _water("BYTES", options.high_water_bytes, options.batch_bytes)
     return mistakes
 

@@ -7,14 +7,16 @@ from scrapy_batching.items.choosing import ItemFilter
 from scrapy_batching.settings.imports import imported, takes_an_item
 from scrapy_batching.settings.values import Unusable
 
+_EXAMPLE = "myproject.filters.OnlyBooks"
+
 
 def filter_in(written: Any) -> ItemFilter | None:
     """The filter that a class or its import path makes, or None where none is named. Raises Unusable."""
     if isinstance(written, str) and not written:
         return None
-    found = imported(written) if isinstance(written, str) else written
+    found = imported(written, example=_EXAMPLE) if isinstance(written, str) else written
     if not isinstance(found, type):
-        raise Unusable("write a class or its import path, as in 'myproject.filters.OnlyBooks'")
+        raise Unusable(f"write a class or its import path, as in {_EXAMPLE!r}")
     if not callable(getattr(found, "accepts", None)):
         raise Unusable("the class has no method `accepts(item)`: write one that gives True for items to be stored")
     try:

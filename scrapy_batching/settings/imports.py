@@ -11,13 +11,13 @@ from scrapy_batching.items.blame import place_of
 from scrapy_batching.settings.values import Unusable
 
 
-def imported(path: str) -> Any:
-    """What the path leads to; `dict` is the class. Raises Unusable with what is wrong, and a near guess."""
+def imported(path: str, *, example: str) -> Any:
+    """What the path leads to; `dict` is the class. Raises Unusable with what is wrong, and a near guess or `example`."""
     if path == "dict":
         return dict
     module_path, dot, name = path.rpartition(".")
     if not dot or not all(part.isidentifier() for part in path.split(".")):
-        raise Unusable("write an import path, as in 'myproject.items.Book'")
+        raise Unusable(f"write an import path, as in {example!r}")
     try:
         module = import_module(module_path)
     except ImportError as error:
@@ -30,8 +30,8 @@ def imported(path: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         near = get_close_matches(name, [one for one in vars(module) if not one.startswith("_")], 1)
-        guess = f": did you mean {module_path}.{near[0]}?" if near else ""
-        raise Unusable(f"{module_path} has no {name}{guess}") from None
+        guess = f"did you mean {module_path}.{near[0]}?" if near else "define it there, or write another path"
+        raise Unusable(f"{module_path} has no {name}: {guess}") from None
 
 
 def is_module(name: str) -> bool:

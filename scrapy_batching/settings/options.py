@@ -41,13 +41,36 @@ def _option(
 class Settings:
     """The options as they were read; a field `batch_items` is the setting `BATCHING_BATCH_ITEMS`."""
 
+    # Where to, and who.
     enabled: bool = _option(True, why="off: no item is batched and nothing is sent")
     url: str = _option("http://127.0.0.1:8800", why="where the ingestion server listens, without user and password")
     token: str = _option("", hidden=True, why="sent as `Authorization: Bearer …`; never logged")
+    headers: Mapping[str, str] = _option(
+        {}, hidden=True, example='{"X-Name": "value"}', why="sent with every request; values are never logged"
+    )
+    tls_ca: str = _option("", why="a PEM file with the authorities that the server's certificate is checked against")
+    tls_cert: str = _option("", why="a PEM file with this client's certificate")
+    tls_key: str = _option("", why="a PEM file with its key, where it is not in the same file")
+    crawl_id: str = _option("", why="the crawl's id on the server; empty: the spider's name and a UUIDv7")
+
+    # Which items, and which tables.
+    tables: Mapping[type, Rule] = _option(
+        {},
+        example='{"myproject.items.Book": "books"}',
+        why="item class, or its import path, to a table's name or a callable",
+    )
+    item_filter: ItemFilter | None = _option(  # noqa: RUF009 - a field, as the others
+        None, why="a class, or its import path: its `accepts(item)` says which items are stored"
+    )
+
+    # Batches.
     batch_items: int = _option(500, unit="items", least=1, why="a batch is closed when it holds so many")
     batch_bytes: int = _option(1_000_000, unit="bytes", least=1, why="a batch is closed before its body grows larger")
     batch_age: float = _option(5.0, unit="seconds", least=0.01, why="a batch is closed when its first item is so old")
     concurrency: int = _option(4, unit="batches", least=1, why="how many batches are on their way at a time")
+    compression: str = _option("auto", why="`auto`: off on loopback, zstd elsewhere")
+
+    # Delivery, and its failure.
     timeout: float = _option(60.0, unit="seconds", least=0.01, why="one request: connecting, sending and the answer")
     retry_base: float = _option(
         0.5, unit="seconds", least=0.001, why="the first pause is up to so long, each next doubles"
@@ -56,7 +79,17 @@ class Settings:
     close_timeout: float = _option(
         600.0, unit="seconds", least=0, why="how long a closing crawl keeps trying before the rest goes to the spool"
     )
-    compression: str = _option("auto", why="`auto`: off on loopback, zstd elsewhere")
+    deadline: float = _option(
+        0.0,
+        unit="seconds",
+        least=0,
+        why="how long a batch is tried before BATCHING_ON_FAILURE applies; 0: until the end",
+    )
+    on_failure: str = _option(
+        "spool", why="past the deadline: leave the batch in the `spool`, `stop` the crawl as well, or `drop` it"
+    )
+
+    # Spool and high water.
     spool: bool = _option(
         True, why="each item is on disk when the pipeline has taken it; off: items wait in memory until the crawl's end"
     )
@@ -72,31 +105,9 @@ class Settings:
     when_full: str = _option(
         "block", why="at high water: `block` the spider, `stop` the crawl, or `drop` further items"
     )
-    deadline: float = _option(
-        0.0,
-        unit="seconds",
-        least=0,
-        why="how long a batch is tried before BATCHING_ON_FAILURE applies; 0: until the end",
-    )
-    on_failure: str = _option(
-        "spool", why="past the deadline: leave the batch in the `spool`, `stop` the crawl as well, or `drop` it"
-    )
-    headers: Mapping[str, str] = _option(
-        {}, hidden=True, example='{"X-Name": "value"}', why="sent with every request; values are never logged"
-    )
-    tls_ca: str = _option("", why="a PEM file with the authorities that the server's certificate is checked against")
-    tls_cert: str = _option("", why="a PEM file with this client's certificate")
-    tls_key: str = _option("", why="a PEM file with its key, where it is not in the same file")
-    tables: Mapping[type, Rule] = _option(
-        {},
-        example='{"myproject.items.Book": "books"}',
-        why="item class, or its import path, to a table's name or a callable",
-    )
-    item_filter: ItemFilter | None = _option(  # noqa: RUF009 - a field, as the others
-        None, why="a class, or its import path: its `accepts(item)` says which items are stored"
-    )
+
+    # The start.
     start_check: str = _option("off", why="whether the server is asked at the start: `off`, `warn` or `fail`")
-    crawl_id: str = _option("", why="the crawl's id on the server; empty: the spider's name and a UUIDv7")
 
 
 OPTIONS: tuple[Option, ...] = tuple(

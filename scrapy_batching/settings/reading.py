@@ -1,6 +1,5 @@
 """The options as a crawler's settings have them: read in one function, refused all at once."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
@@ -68,7 +67,7 @@ def _value(one: Field[Any], raw: Any) -> Any:
         written = f"-s {name}='{example}'" if "JSON" in str(error) else f"{name} = {example}"
         raise Unusable(f"{error}, as in {written}") from None
     least = one.metadata["least"]
-    if least is not None and not (least <= value < math.inf):
+    if least is not None and value < least:
         raise Unusable(f"write {least} or more ({one.metadata['unit']})")
     return value
 
@@ -84,6 +83,6 @@ def _unknown(settings: BaseSettings) -> list[Mistake]:
         near = get_close_matches(name.removeprefix(PREFIX), known, 1)
         # Nobody knows what it holds: only what was surely not meant as a secret is shown.
         value = shown(settings.get(name)) if near and known[near[0]].is_shown else "(not shown)"
-        remedy = f"did you mean {PREFIX}{near[0]}?" if near else "there is no such option"
+        remedy = f"did you mean {PREFIX}{near[0]}?" if near else "there is no such setting: remove it"
         mistakes.append(Mistake(name, value, remedy))
     return mistakes

@@ -60,20 +60,24 @@ def _shown(name: object) -> str:
 
 def _tls(options: Settings) -> list[Mistake]:
     files = {"tls_ca": options.tls_ca, "tls_cert": options.tls_cert, "tls_key": options.tls_key}
-    if not any(files.values()):
-        return []
+    wrong = _wrong_files(options)
     if not options.url.startswith("https://"):
         remedy = "write https:// in BATCHING_URL, or leave it empty: without TLS it would have no effect"
-        return [Mistake(f"BATCHING_{name.upper()}", repr(path), remedy) for name, path in files.items() if path]
-    mistakes = []
+        wrong = {
+            name: f"{remedy}; and: {wrong[name]}" if name in wrong else remedy for name, path in files.items() if path
+        }
+    return [Mistake(f"BATCHING_{name.upper()}", repr(files[name]), why) for name, why in wrong.items()]
+
+
+def _wrong_files(options: Settings) -> dict[str, str]:
+    """Which of the three cannot be used, and why."""
+    wrong = {}
     if options.tls_ca and (why := wrong_with_ca(options.tls_ca)):
-        mistakes.append(Mistake("BATCHING_TLS_CA", repr(options.tls_ca), why))
+        wrong["tls_ca"] = why
     if options.tls_key and not options.tls_cert:
-        mistakes.append(
-            Mistake("BATCHING_TLS_KEY", repr(options.tls_key), "set BATCHING_TLS_CERT too, or leave it empty")
-        )
+        wrong["tls_key"] = "set BATCHING_TLS_CERT too, or leave it empty"
     elif options.tls_cert:
         name, why = wrong_with_pair(options.tls_cert, options.tls_key)
         if why:
-            mistakes.append(Mistake(f"BATCHING_{name.upper()}", repr(files[name]), why))
-    return mistakes
+            wrong[name] = why
+    return wrong

@@ -12,6 +12,7 @@ from scrapy_batching.settings.imports import imported, is_module, takes_an_item
 from scrapy_batching.settings.values import Unusable, shown
 
 _NAME = "BATCHING_TABLES"
+_CLASS = "myproject.items.Book"
 
 
 def tables_in(written: Mapping[Any, Any]) -> tuple[dict[type, Rule], list[Mistake]]:
@@ -43,9 +44,9 @@ def table_of_dicts(spider: str, tables: Mapping[type, Rule]) -> list[Mistake]:
 
 
 def _class_of(key: Any) -> type:
-    found = imported(key.strip()) if isinstance(key, str) else key
+    found = imported(key.strip(), example=_CLASS) if isinstance(key, str) else key
     if not isinstance(found, type):
-        raise Unusable("left stands an item class or its import path, as in 'myproject.items.Book'")
+        raise Unusable(f"left stands an item class or its import path, as in {_CLASS!r}")
     if issubclass(found, Spider):
         raise Unusable("a spider is no item: write the class of its items, or 'dict' in its custom_settings")
     return found
@@ -84,7 +85,7 @@ def _function_at(path: str) -> Any:
     is_maybe_name = "." not in table
     either = f'; if a table in the schema {schema} is meant, write \'"{schema}"."{table}"\'' if is_maybe_name else ""
     try:
-        found = imported(path)
+        found = imported(path, example="myproject.tables.of")
     except Unusable as error:
         raise Unusable(f"{error}{either}") from None
     if isinstance(found, type) or not callable(found):

@@ -1,6 +1,7 @@
 """One setting's value as it was written, in settings.py or as a text after `-s`, made into what the option holds."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -43,13 +44,16 @@ def whole(raw: Any) -> int:
 
 
 def number(raw: Any) -> float:
-    """A number."""
+    """A number of seconds: every number with a point is one. It has an end, and is one."""
     try:
         if isinstance(raw, bool):
             raise ValueError
-        return float(raw)
+        seconds = float(raw)
     except (ValueError, TypeError, OverflowError):
-        raise Unusable("write a number") from None
+        raise Unusable("write a number of seconds") from None
+    if not math.isfinite(seconds):
+        raise Unusable("write a number of seconds, not inf or nan")
+    return seconds
 
 
 def text(raw: Any) -> str:

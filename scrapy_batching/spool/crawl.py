@@ -16,7 +16,7 @@ from scrapy_batching.batching.lines import InMemory
 from scrapy_batching.errors import Mistake, SpoolFailed
 from scrapy_batching.spool.disk import APPENDING, cut_off, probe, write_whole
 from scrapy_batching.spool.folder import RunFolder
-from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused
+from scrapy_batching.spool.refusals import Refusal, keep_refused
 from scrapy_batching.wire.answers import Problem
 
 MOST_OPEN = 64
@@ -39,7 +39,7 @@ class Spool:
     """One crawl's batches below `directory`.
 
     `is_writing` False: items wait in memory, and only what `keep` is given is written. `in_memory` is told the bytes of
-    each item that had to stay in memory. `token_variable` names the environment variable that commands take the token from.
+    each item that had to stay in memory.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Spool:
         observer: Observer,
         is_writing: bool = True,
         in_memory: Callable[[int], object] = lambda _size: None,
-        token_variable: str | None = None,
         most_open: int = MOST_OPEN,
     ) -> None:
         self.directory = directory
@@ -60,7 +59,6 @@ class Spool:
         self._observer = observer
         self._is_writing = is_writing
         self._in_memory = in_memory
-        self._token_variable = token_variable
         self._most_open = most_open
         self._run: RunFolder | None = None
         self._open: dict[_File, int] = {}
@@ -150,7 +148,7 @@ class Spool:
         except OSError as error:
             self.failed(error)
 
-    def refuse(self, batch: Batch, *, url: str, problem: Problem | None, reason: str) -> Spooled:
+    def refuse(self, batch: Batch, *, url: str, problem: Problem | None, reason: str) -> Path:
         """Writes a copy of the batch into `refused/`. Raises SpoolFailed."""
         refusal = Refusal(
             id=batch.id,
@@ -165,7 +163,7 @@ class Spool:
             body = batch.body()
         except OSError as error:
             raise self._failure(error) from error
-        return keep_refused(self.directory, refusal, body, token_variable=self._token_variable)
+        return keep_refused(self.directory, refusal, body)
 
     def end(self, totals: Mapping[str, Any], *, is_told: bool) -> None:
         """Removes the run's folder, or leaves it with the crawl's totals to whoever sends what is in it.

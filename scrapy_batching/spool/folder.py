@@ -47,7 +47,7 @@ from scrapy_batching.spool.layout import (
     is_draft,
     read_left,
 )
-from scrapy_batching.spool.refusals import Refusal, Spooled, keep_refused, keep_torn
+from scrapy_batching.spool.refusals import Refusal, keep_refused, keep_torn
 from scrapy_batching.spool.tally import Shortened, Tally
 from scrapy_batching.wire.answers import Problem
 
@@ -180,11 +180,10 @@ class RunFolder:
         url: str,
         reason: str,
         problem: Problem | None,
-        token_variable: str | None = None,
-    ) -> Spooled:
-        """Puts a batch, or a half of one, into `refused/`. Its file is the caller's to let go of. Raises SpoolFailed."""
+    ) -> Path:
+        """Puts a batch, or a half of one, into `refused/`; gives its path there. Its file is the caller's. Raises SpoolFailed."""
         refusal = Refusal(id=id, table=table, crawl=crawl, items=items, url=url, reason=reason, problem=problem)
-        return keep_refused(self.path.parent, refusal, body, token_variable=token_variable)
+        return keep_refused(self.path.parent, refusal, body)
 
     def add_tally(self, fact: Mapping[str, Any], *, lasting: bool = False) -> None:
         """Appends one line, whole or not there; `lasting`: through a power loss too, when this returns."""

@@ -1,11 +1,10 @@
-"""What the server refused for good: batches put aside with the problem, and the command that sends one again.
+"""What the server refused for good: batches put aside with the problem, until somebody sends them again.
 
 refused/<table>/<id>.ndjson     the items
 refused/<table>/<id>.json       id, table, crawl, items, url, reason, problem, refused_at
 refused/<table>/<id>.torn       the rest of a last line that was cut off by a full disk or a power loss
 """
 
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -34,26 +33,14 @@ class Refusal:
     problem: Problem | None
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """Where a batch lies, and the command that sends it from there under its own name."""
-
-    path: Path
-    resend: str
-
-
 def keep_refused(
     spool: Path,
     refusal: Refusal,
     body: bytes,
     *,
-    token_variable: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Spooled:
-    """The batch below `spool`/refused, fsynced, before this returns. Kept twice, it is there once. Raises SpoolFailed.
-
-    `token_variable` names the environment variable that the command takes the token from; None: the server wants none.
-    """
+) -> Path:
+    """Where the batch lies below `spool`/refused, fsynced. Kept twice, it is there once. Raises SpoolFailed."""
     folder = spool / REFUSED / table_folder(refusal.table)
     about = {**asdict(refusal), "id": str(refusal.id), "refused_at": now().isoformat()}
     path = folder / f"{refusal.id}.ndjson"
@@ -67,7 +54,7 @@ def keep_refused(
             fsync_folder(one)
     except OSError as error:
         raise SpoolFailed(spool, error.strerror or str(error)) from error
-    return Spooled(path, _command(path, refusal, token_variable))
+    return path
 
 
 def keep_torn(spool: Path, table: str, id: UUID, rest: bytes) -> Path:  # noqa: A002 - a batch's id is called id everywhere
@@ -81,17 +68,3 @@ def keep_torn(spool: Path, table: str, id: UUID, rest: bytes) -> Path:  # noqa: 
     except OSError as error:
         raise SpoolFailed(spool, error.strerror or str(error)) from error
     return path
-
-
-def _command(path: Path, refusal: Refusal, token_variable: str | None) -> str:
-    headers = {
-        "Content-Type": "application/x-ndjson",
-        "Idempotency-Key": str(refusal.id),
-        "Ingest-Crawl": refusal.crawl,
-    }
-    parts = ["curl", "-sS", "--data-binary", shlex.quote(f"@{path.absolute()}")]
-    for name, value in headers.items():
-        parts += ["-H", shlex.quote(f"{name}: {value}")]
-    if token_variable is not None:
-        parts += ["-H", f'"Authorization: Bearer ${token_variable}"']
-    return " ".join([*parts, shlex.quote(refusal.url)])

@@ -4,11 +4,12 @@ The counts are ours; the stats collector is only written to, because a collector
 """
 
 from scrapy_batching.telemetry.announcing import Signals
-from scrapy_batching.telemetry.counts import PREFIX, Stats
+from scrapy_batching.telemetry.collector import SafeStats, Stats
+from scrapy_batching.telemetry.counts import PREFIX
 from scrapy_batching.telemetry.disk import DiskFacts
 from scrapy_batching.telemetry.end import EndFacts
 
-__all__ = ["PREFIX", "Signals", "Stats", "Telemetry"]
+__all__ = ["PREFIX", "SafeStats", "Signals", "Stats", "Telemetry"]
 
 
 class Telemetry(EndFacts, DiskFacts):

@@ -2,12 +2,13 @@
 
 import asyncio
 import inspect
-import logging
 from typing import Any, Protocol
 
 from pydispatch.dispatcher import getAllReceivers, liveReceivers  # type: ignore[import-untyped]
 
-logger = logging.getLogger(__name__)
+from scrapy_batching.saying import logger_of
+
+logger = logger_of(__name__)
 
 MOST_WAITING = 1_000
 """Signals whose handlers are still at work; beyond it further ones are not sent, or a slow handler would use up the memory."""
@@ -51,10 +52,7 @@ class Announcer:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            for _, result in self._signals.send_catch_log(signal, spider=self._spider, **facts):
-                # A coroutine that nobody will ever run; closed, or Python complains of it.
-                if inspect.iscoroutine(result):
-                    result.close()
+            self._announce_now(signal, **facts)
             return
         if len(self._tasks) >= self._most_waiting:
             self._skip()
@@ -63,6 +61,19 @@ class Announcer:
         task: asyncio.Task[object] = loop.create_task(sending, name="scrapy_batching signal")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _announce_now(self, signal: object, **facts: Any) -> None:
+        assert self._signals is not None
+        try:
+            told = self._signals.send_catch_log(signal, spider=self._spider, **facts)
+        except Exception as error:
+            # Scrapy logs what a handler raises, and that may raise too: the rest has to be written all the same.
+            logger.error("batching: a signal could not be sent", exc_info=error, extra={"spider": self._spider})
+            return
+        for _, result in told:
+            # A coroutine that nobody will ever run; closed, or Python complains of it.
+            if inspect.iscoroutine(result):
+                result.close()
 
     async def finish(self, within: float) -> None:
         """Waits for the handlers that are at work, and ends those that take longer than `within` seconds."""

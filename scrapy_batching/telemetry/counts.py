@@ -5,11 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
 
 from scrapy_batching.batching.growing import CAUSES
 from scrapy_batching.telemetry import announcing
 from scrapy_batching.telemetry.announcing import Announcer, Signals
+from scrapy_batching.telemetry.collector import SafeStats, Stats
 from scrapy_batching.telemetry.durations import Durations
 
 PREFIX = "batching/"
@@ -27,13 +27,6 @@ _NAMES = (
 )
 
 
-class Stats(Protocol):
-    """What is needed of Scrapy's stats collector."""
-
-    def set_value(self, key: str, value: Any) -> None:
-        """Sets one."""
-
-
 class Counts:
     """What every fact counts into. `spider` goes with each log line, `signals` are the crawl's."""
 
@@ -45,7 +38,7 @@ class Counts:
         signals: Signals | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stats = stats
+        self._stats = SafeStats(stats, spider=spider)
         self._extra = {"spider": spider}
         self._clock = clock
         self._announcer = Announcer(signals, spider=spider)

@@ -6,12 +6,13 @@ from typing import Any
 
 from scrapy_batching.batching.batch import Batch
 from scrapy_batching.errors import SpoolFailed
+from scrapy_batching.saying import logger_of
 from scrapy_batching.signals import batch_delivered, batch_failed
-from scrapy_batching.spool.refusals import Spooled
 from scrapy_batching.telemetry.server import ServerFacts
 from scrapy_batching.wire.answers import Delivered, Problem
+from scrapy_batching.words import in_items
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class DeliveryFacts(ServerFacts):
@@ -32,9 +33,9 @@ class DeliveryFacts(ServerFacts):
         self._announcer.announce(batch_delivered, **_named(batch), dead_letters=outcome.failed, seconds=seconds)
         if outcome.failed:
             logger.warning(
-                "batching: %d of %d items of batch %s for %s are dead letters on the server",
+                "batching: dead letters on the server: %d of %s of batch %s for %s",
                 outcome.failed,
-                len(batch),
+                in_items(len(batch)),
                 batch.id,
                 batch.table,
                 extra=self._extra,
@@ -53,20 +54,19 @@ class DeliveryFacts(ServerFacts):
                 extra=self._extra,
             )
 
-    def refused(self, batch: Batch, where: Spooled, reason: str, problem: Problem | None) -> None:
-        """A batch was refused for good and lies in `refused/`."""
+    def refused(self, batch: Batch, path: Path, reason: str, problem: Problem | None) -> None:
+        """A batch was refused for good and lies in `refused/`, at `path`."""
         self._counts["batches/refused"] += 1
         self._counts["items/rejected"] += len(batch)
-        self._failed(batch, "refused", reason, problem, where.path)
+        self._failed(batch, "refused", reason, problem, path)
         is_first = self._first("refused", batch.table, problem.status if problem else reason)
         logger.log(
             logging.ERROR if is_first else logging.DEBUG,
-            "batching: %d items for %s are refused (%s): %s\n  send them again with: %s%s",
-            len(batch),
+            "batching: the server refuses %s for %s (%s): %s\n  when it is mended: scrapy batches send --refused%s",
+            in_items(len(batch)),
             batch.table,
             reason,
-            where.path,
-            where.resend,
+            path,
             "\n  others for the same reason lie beside it and are logged as DEBUG" if is_first else "",
             extra=self._extra,
         )
@@ -79,8 +79,8 @@ class DeliveryFacts(ServerFacts):
         is_first = self._first("kept", batch.table, problem.status if problem else reason)
         logger.log(
             logging.ERROR if is_first else logging.DEBUG,
-            "batching: a batch of %d items for %s is in the spool (%s): %s%s",
-            len(batch),
+            "batching: a batch of %s for %s is in the spool (%s): %s%s",
+            in_items(len(batch)),
             batch.table,
             reason,
             path,
@@ -96,7 +96,7 @@ class DeliveryFacts(ServerFacts):
         self._counts["batches/dropped"] += 1
         self._counts["items/dropped"] += len(batch)
         self._failed(batch, "dropped", str(error), None, None)
-        logger.critical("batching LOSES %d items for %s: %s", len(batch), batch.table, error, extra=self._extra)
+        logger.critical("batching LOSES %s for %s: %s", in_items(len(batch)), batch.table, error, extra=self._extra)
 
     def _failed(self, batch: Batch, fate: str, reason: str, problem: Problem | None, path: Path | None) -> None:
         # Status 0 is a defect of ours, and no answer.

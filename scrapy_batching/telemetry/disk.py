@@ -3,9 +3,10 @@
 import logging
 
 from scrapy_batching.errors import SpoolFailed
+from scrapy_batching.saying import logger_of
 from scrapy_batching.telemetry.counts import Counts
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class DiskFacts(Counts):

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scrapy_batching.closing import MISMATCH, mismatch
+from scrapy_batching.saying import logger_of
 from scrapy_batching.telemetry.counts import PREFIX
 from scrapy_batching.telemetry.failing import FailingFacts
 from scrapy_batching.telemetry.items import ItemFacts
+from scrapy_batching.words import in_items
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class EndFacts(ItemFacts, FailingFacts):
@@ -27,9 +29,10 @@ class EndFacts(ItemFacts, FailingFacts):
     def closing(self, items: int, seconds: float) -> None:
         """The crawl is over but for delivering."""
         logger.info(
-            "batching: the crawl is done and %d items wait for the server (%s); it gives up in %d s, and what is left"
+            "batching: the crawl is done and %s %s for the server (%s); it gives up in %d s, and what is left"
             " then stays in the spool (BATCHING_CLOSE_TIMEOUT)",
-            items,
+            in_items(items),
+            "waits" if items == 1 else "wait",
             self._away.because or "it is at work",
             seconds,
             extra=self._extra,
@@ -43,22 +46,27 @@ class EndFacts(ItemFacts, FailingFacts):
         """The one line at the end, and the stats of what the server said; counts that differ become the `finish_reason`."""
         counts = self._counts
         spooled = counts["items/spooled"]
+        refused = counts["items/rejected"] - self._not_encodable
         for name, value in said.items():
             self._stats.set_value(f"{PREFIX}server/{name}", value)
         logger.log(
-            logging.WARNING if spooled or counts["items/dropped"] else logging.INFO,
-            "batching: crawl %s (%s): %d items taken · %d delivered · %d rejected · %d spooled · %d dropped; server: %s%s",
+            logging.WARNING if spooled or refused or counts["items/dropped"] else logging.INFO,
+            "batching: crawl %s (%s): %d items taken · %d delivered · %d rejected · %d spooled · %d dropped; server: %s%s%s",
             crawl,
             reason,
             self.enqueued,
             *(counts[f"items/{name}"] for name in ("delivered", "rejected", "spooled", "dropped")),
             _in_words(said),
+            f"; the server refused {in_items(refused)}: {spool.absolute() / 'refused'} holds them, when that is mended:"
+            " scrapy batches send --refused"
+            if refused
+            else "",
             f"; the next crawl with the spool {spool.absolute()} sends what is in it, or: scrapy batches send"
             if spooled
             else "",
             extra=self._extra,
         )
-        wrong = mismatch(said, spooled + counts["items/rejected"] - self._not_encodable + self._given_up)
+        wrong = mismatch(said, spooled + refused + self._given_up)
         if wrong:
             self._stats.set_value("finish_reason", MISMATCH)
             self._stats.set_value(PREFIX + "finish_reason", reason)

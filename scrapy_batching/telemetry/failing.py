@@ -1,11 +1,10 @@
 """What is said where delivering failed for good, as far as this crawl goes."""
 
-import logging
-
 from scrapy_batching.batching.batch import Batch
+from scrapy_batching.saying import logger_of
 from scrapy_batching.telemetry.delivery import DeliveryFacts
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class FailingFacts(DeliveryFacts):

@@ -2,10 +2,11 @@
 
 import logging
 
+from scrapy_batching.saying import logger_of
 from scrapy_batching.telemetry.counts import Counts
 from scrapy_batching.telemetry.outage import Outage
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class ServerFacts(Counts):
@@ -46,12 +47,13 @@ class ServerFacts(Counts):
         self._counts["outages"] += not self._away.because
         more = self._away.away(reason)
         if more is not None:
-            known = "It takes batches again by itself" if is_told else ""
+            known = "it takes batches again by itself" if is_told else ""
+            todo = remedy or known or "if it does not run: ingest-server run; if it runs elsewhere: BATCHING_URL"
             logger.warning(
                 "batching: the server takes nothing (%s%s); batches wait. %s",
                 reason,
                 more,
-                remedy or known or "If it does not run: ingest-server run; if it runs elsewhere: BATCHING_URL",
+                todo[0].upper() + todo[1:],
                 extra=self._extra,
             )
 
@@ -60,6 +62,16 @@ class ServerFacts(Counts):
         seconds = self._away.back()
         if seconds is not None:
             logger.info("batching: the server takes batches again after %.1f s", seconds, extra=self._extra)
+
+    def dislikes(self, table: str, reason: str) -> None:
+        """Something between us and the server does not let one batch through; the first time is worth a warning."""
+        logger.log(
+            logging.WARNING if self._first("dislikes", table) else logging.DEBUG,
+            "batching: a batch for %s does not get through (%s); it is tried again, and others go on. Further ones for this"
+            " table are logged as DEBUG",
+            *(table, reason),
+            extra=self._extra,
+        )
 
     def falls_back(self, coding: str, other: str) -> None:
         """The server takes no bodies in one coding, and gets them in another."""

@@ -1,10 +1,9 @@
 """What is said of the server before a crawl."""
 
-import logging
-
 from scrapy_batching.errors import StartCheckFailed
+from scrapy_batching.saying import logger_of
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 class StartTelemetry:

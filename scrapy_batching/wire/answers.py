@@ -43,7 +43,7 @@ class TryAgain:
 
     `is_told`: an ingestion server runs there, and `reason` is what it said. `whose` trouble it is: the whole server's, one
     table's, this batch's alone, or ours, who ask more often than we may. `slows`: less at a time might help. `remedy` where
-    one is known.
+    one is known. `page`: what a stranger said in the server's place.
     """
 
     reason: str
@@ -52,6 +52,7 @@ class TryAgain:
     whose: Whose = "server"
     slows: bool = True
     remedy: str = ""
+    page: "Problem | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,14 @@ class TooLarge:
 
 @dataclass(frozen=True, slots=True)
 class ForLater:
-    """Nothing that this crawl can mend: a token, a right or a table is missing. The batch waits in the spool."""
+    """Nothing that this crawl can mend: a token, a right or a table is missing. The batch waits in the spool.
+
+    `whose` trouble it is, as in `TryAgain`; `remedy`: what somebody has to do.
+    """
 
     problem: Problem
+    remedy: str = ""
+    whose: Whose = "table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,13 @@ Verdict = Outcome | InMemory | TryAgain
 
 _AGAIN = frozenset({408, 409, 429, 502, 503, 504})
 _LATER = frozenset({401, 403, 404})
+_ANYBODY_S = frozenset({401, 403, 413, 415}) | _AGAIN
+"""What means the same, whoever says it: a gateway asks for a token, a proxy has a limit of its own, or nobody is behind it."""
+_DISLIKES_ONE = frozenset({400, 422})
+"""A firewall that dislikes one body answers so; the next one may please it."""
 SEND_AGAIN = frozenset({401, 403, 404, 410})
 """Answers about a batch after which only sending it again tells how it stands: forgotten, or no longer ours to ask."""
+_BETWEEN = "a proxy or another service answers there: mend it, or BATCHING_URL"
 _MOST_DETAIL = 500
 _MOST_PAGE = 80
 _MOST_REASON = 300
@@ -106,10 +117,12 @@ def verdict_on_sending(answer: Answer, batch: UUID) -> Verdict:
         return _of_batch(answer, batch)
     if status in _AGAIN:
         return _again(answer)
+    if is_strange(answer):
+        return _of_stranger(answer)
     if status == 413:
         return TooLarge(problem_of(answer))
     if status in _LATER:
-        return ForLater(problem_of(answer))
+        return ForLater(problem_of(answer), _remedy(answer))
     return Refused(problem_of(answer))
 
 
@@ -117,7 +130,16 @@ def verdict_on_asking(answer: Answer, batch: UUID) -> Verdict:
     """What the answer to `GET /v1/batches/{id}` means, asked while the batch was in the server's memory only."""
     if answer.status == 200:
         return _of_batch(answer, batch)
-    return _again(answer, " about a batch")
+    return _of_stranger(answer) if is_strange(answer) else _again(answer, " about a batch")
+
+
+def is_strange(answer: Answer) -> bool:
+    """Whether it is no ingestion server's: a page or an object of a proxy's, or of another service's."""
+    if answer.status in _ANYBODY_S:
+        return False
+    found = object_in(answer)
+    # Every problem of the contract has a title; what is no problem has an id or figures.
+    return found is None or (not 200 <= answer.status < 300 and not isinstance(found.get("title"), str))
 
 
 def object_in(answer: Answer) -> dict[str, Any] | None:
@@ -132,11 +154,31 @@ def object_in(answer: Answer) -> dict[str, Any] | None:
 def problem_of(answer: Answer) -> Problem:
     """What the server says is wrong."""
     found = object_in(answer)
-    if found is None:
+    if found is None or is_strange(answer):
         # A page of somebody else's: its first words are enough to tell whose, and a log line must stay one line.
         page = " ".join(answer.body[:_MOST_DETAIL].decode("utf-8", "replace").split())[:_MOST_PAGE]
-        return Problem(answer.status, f"no answer of an ingestion server, check BATCHING_URL; it began {page!r}", "")
+        began = f"it began {page!r}" if page else "it was empty"
+        return Problem(answer.status, f"not from an ingestion server, check BATCHING_URL; {began}", "")
     return Problem(answer.status, str(found.get("title", "")), str(found.get("detail", ""))[:_MOST_DETAIL])
+
+
+def _remedy(answer: Answer) -> str:
+    if answer.status in (401, 403):
+        return "mend the token (BATCHING_TOKEN)"
+    return "make the table" if (object_in(answer) or {}).get("table") else "check BATCHING_URL"
+
+
+def _of_stranger(answer: Answer) -> TryAgain:
+    page = problem_of(answer)
+    is_one = page.status in _DISLIKES_ONE
+    return TryAgain(
+        f"answer {page.status}, {page.title}",
+        seconds_asked_for(answer.headers),
+        whose="batch" if is_one else "server",
+        slows=not is_one,
+        remedy=_BETWEEN,
+        page=page,
+    )
 
 
 def _again(answer: Answer, about: str = "") -> TryAgain:
@@ -162,9 +204,12 @@ def _whose(status: int, *, is_of_table: bool) -> Whose:
 
 def _of_batch(answer: Answer, batch: UUID) -> Verdict:
     found = object_in(answer)
-    if found is None or found.get("id") != str(batch):
+    if found is None:
         # Something between us answered in the server's place, or cut the answer off: nothing is known.
-        return TryAgain(f"answer {answer.status} that is not about the batch")
+        return _of_stranger(answer)
+    if found.get("id") != str(batch):
+        page = Problem(answer.status, "not about the batch, check BATCHING_URL", "")
+        return TryAgain(f"answer {answer.status} that is not about the batch", remedy=_BETWEEN, page=page)
     ack, total, failed = found.get("ack"), found.get("total"), found.get("failed")
     if ack in ("journaled", "committed") and isinstance(total, int) and isinstance(failed, int):
         return Delivered(total, failed)

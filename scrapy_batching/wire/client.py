@@ -22,6 +22,7 @@ from scrapy_batching.wire.answers import (
     TooLarge,
     TryAgain,
     Verdict,
+    is_strange,
     object_in,
     verdict_on_asking,
     verdict_on_sending,
@@ -37,6 +38,8 @@ _MOST_WAIT = 30.0
 _UNSUPPORTED = 415
 _MOST_OF_A_TABLE = 5
 """Tries for a table that takes nothing, before what an earlier crawl left for it is left on."""
+_MOST_PAGES = 5
+"""Answers in a row that are no ingestion server's, before what an earlier crawl left is left on: they may never end."""
 
 
 class Observer(BreakerObserver, Protocol):
@@ -118,11 +121,11 @@ class Client:
     async def deliver(self, batch: Batch, *, was_tried: bool = False) -> Outcome:
         """Sends the batch under its name until the server has it for good, or says that it will not have it.
 
-        `was_tried`: an earlier crawl may have sent it. Retries for ever, but for a table that takes nothing a few times only:
-        whoever has a deadline cancels it. Raises OSError if the batch's file cannot be read.
+        `was_tried`: an earlier crawl may have sent it. Retries for ever, but a few times only for a table that takes nothing,
+        and where somebody else answers: whoever has a deadline cancels it. Raises OSError if the batch's file cannot be read.
         """
         progress = Progress(was_tried)
-        tries = 0
+        tries = pages = 0
         while True:
             one = await self._link.breaker.turn(self._pause, behind=self._behind)
             verdict = await self.attempt(batch, progress, one)
@@ -134,7 +137,11 @@ class Client:
                 tries += 1
                 self._observer.again(verdict.reason)
                 if verdict.whose == "table" and tries >= _MOST_OF_A_TABLE:
-                    return ForLater(Problem(503, "the table takes nothing now", verdict.reason))
+                    problem = Problem(503, "the table takes nothing now", verdict.reason)
+                    return ForLater(problem, "it goes on when the table takes batches again")
+                pages = pages + 1 if verdict.page else 0
+                if verdict.page and pages >= _MOST_PAGES:
+                    return ForLater(verdict.page, verdict.remedy, verdict.whose)
                 if verdict.whose != "server" or not self._link.breaker.is_open:
                     await self._pause(self._seconds(verdict, tries))
             else:
@@ -157,7 +164,7 @@ class Client:
                 found = object_in(answer) if answer.status == 200 else None
                 if found is not None:
                     return found
-                if answer.status < 500 and answer.status not in (408, 409, 429):
+                if answer.status < 500 and answer.status not in (408, 409, 429) and not is_strange(answer):
                     return None
                 reason = TryAgain(f"answer {answer.status}", seconds_asked_for(answer.headers))
             else:
@@ -193,7 +200,7 @@ class Client:
         answer = await self._ask("GET", self._way.address(f"/v1/batches/{batch.id}"), {"Prefer": self._wait}, None)
         if isinstance(answer, TryAgain):
             return answer
-        if answer.status not in SEND_AGAIN:
+        if answer.status not in SEND_AGAIN or is_strange(answer):
             return verdict_on_asking(answer, batch.id)
         progress.asks = False
         too_large, progress.too_large = progress.too_large, None
@@ -238,10 +245,11 @@ class Client:
             ) as response:
                 answer = Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, OSError) as error:
-            return no_answer(error, self._way.timeout, is_anonymous=self._way.is_anonymous)
+            return no_answer(error, self._way.timeout, self._way)
         self._observer.answered(answer.status)
         # Only where something is wrong: what is said then is logged and kept. The name of a batch may hold anything.
-        return replace(answer, body=self._way.without_secrets(answer.body)) if answer.status >= 400 else answer
+        is_said = answer.status >= 300 or is_strange(answer)
+        return replace(answer, body=self._way.without_secrets(answer.body)) if is_said else answer
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -47,7 +47,7 @@ class Questions:
             ) as response:
                 answer = Answer(response.status, response.headers, await _beginning(response.content))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return no_answer(error, self._seconds)
+            return no_answer(error, self._seconds, self._way)
         return Answer(answer.status, answer.headers, self._way.without_secrets(answer.body))
 
 

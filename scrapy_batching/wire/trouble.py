@@ -1,10 +1,12 @@
 """Why there is no answer, said so that somebody can mend it."""
 
+import re
 import ssl
 
 import aiohttp
 
 from scrapy_batching.wire.answers import TryAgain
+from scrapy_batching.wire.way import Way
 
 _OWN_CA = (
     "its certificate is not trusted: set BATCHING_TLS_CA to a PEM file with the authority that signed it"
@@ -18,8 +20,16 @@ _OWN_CERTIFICATE = (
 )
 # What it says of that is lost, now and then: its connection is gone before it is read.
 _PERHAPS = (
-    "If it wants a certificate of this client: BATCHING_TLS_CERT and BATCHING_TLS_KEY; if it does not run: ingest-server run;"
+    "if it wants a certificate of this client: BATCHING_TLS_CERT and BATCHING_TLS_KEY; if it does not run: ingest-server run;"
     " if it runs elsewhere: BATCHING_URL"
+)
+_PERHAPS_ANOTHER = (
+    "if it does not trust this client's certificate: BATCHING_TLS_CERT and BATCHING_TLS_KEY with one of an authority that it"
+    " trusts; if it does not run: ingest-server run; if it runs elsewhere: BATCHING_URL"
+)
+_PERHAPS_TLS = (
+    "if it speaks TLS there: write https:// in BATCHING_URL; if it does not run: ingest-server run; if it runs elsewhere:"
+    " BATCHING_URL"
 )
 _NO_TLS = "it does not speak TLS there: write http:// in BATCHING_URL, or check the port"
 _NAME_DIFFERS = (62, 64)
@@ -28,17 +38,25 @@ _WANTS_ONE = ("CERTIFICATE_REQUIRED", "ALERT_UNKNOWN_CA", "ALERT_BAD_CERTIFICATE
 _PLAIN = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
-def no_answer(error: Exception, timeout: float, *, is_anonymous: bool = False) -> TryAgain:
-    """What an exception of a request means; `timeout` in seconds is what it was given.
+_NOISE = re.compile(r" ssl:(?:\w+|<[^>]*>)")
+"""aiohttp's argument, in each of its lines about a connection that could not be made; never an answer to anything."""
 
-    `is_anonymous`: it went over TLS, without a certificate of this client.
-    """
+
+def no_answer(error: Exception, timeout: float, way: Way) -> TryAgain:
+    """What an exception of a request along `way` means; `timeout` in seconds is what it was given."""
     if isinstance(error, TimeoutError):
         return TryAgain(f"no answer within {timeout:g} s")
     remedy = remedy_of(error)
-    if not remedy and is_anonymous and not isinstance(error, aiohttp.ClientConnectorError):
-        remedy = _PERHAPS
-    return TryAgain(f"{type(error).__name__}: {error}", remedy=remedy)
+    # There was a connection, and it was gone without an answer.
+    if not remedy and not isinstance(error, aiohttp.ClientConnectorError):
+        remedy = _perhaps(way)
+    return TryAgain(f"{type(error).__name__}: {_NOISE.sub('', str(error))}", remedy=remedy)
+
+
+def _perhaps(way: Way) -> str:
+    if not way.url.startswith("https:"):
+        return _PERHAPS_TLS
+    return _PERHAPS_ANOTHER if way.has_certificate else _PERHAPS
 
 
 def remedy_of(error: BaseException) -> str:

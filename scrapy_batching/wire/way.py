@@ -43,11 +43,6 @@ class Way:
         """Where batches of a table are sent."""
         return self.address(f"/v1/tables/{quote(table, safe='')}/batches")
 
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether a server behind TLS sees no certificate of ours."""
-        return self.url.startswith("https:") and not self.has_certificate
-
     @cached_property
     def every(self) -> dict[str, str]:
         """The headers of every request."""

@@ -44,7 +44,7 @@ async def test_items_beyond_the_servers_limits_are_refused_loudly_and_kept(
     assert (stats["items/enqueued"], stats["items/rejected"], stats["items/delivered"]) == (10, 4, 6)
     assert balanced(stats)
     assert "413 Content too large" in crawl.log
-    assert "dict cannot be written as JSON: it contains itself, or is nested too deep" in crawl.log
+    assert "dict cannot be written as JSON: nested too deep, with more than 300 levels, at d.d.d." in crawl.log
     refused = (tmp_path / "spool" / "refused").glob("*/*.ndjson")
     assert sorted(json.loads(file.read_bytes())["n"] for file in refused) == [1, 2, 4]
     # Two are too deep for the server, and lie there as dead letters.

@@ -148,10 +148,12 @@ class Crawl:
     async def line(self, part: str) -> str:
         """The next line of its log that holds `part`."""
         assert self.process.stdout is not None
+        read = ""
         while line := (await self.process.stdout.readline()).decode():
             if part in line:
                 return line
-        raise AssertionError(f"the crawl ended without a line holding {part!r}")
+            read += line
+        raise AssertionError(f"the crawl ended without a line holding {part!r}:\n{read[-10_000:]}")
 
     def batching(self, index: int = 0) -> dict[str, Any]:
         """Our stats, without the prefix."""

@@ -90,7 +90,7 @@ def test_a_mismatch_is_an_error_with_the_remedy(caplog):
     line, error = caplog.records
     assert line.getMessage().endswith("server: 4 committed (4 inserted), 0 dead letters, 1 MISSING")
     assert error.levelno == logging.ERROR
-    assert "misses 1 items" in error.getMessage()
+    assert "misses 1 item" in error.getMessage()
     assert """ingest-server audit 'it'"'"'s c'""" in error.getMessage()
     assert (stats["server/processed"], stats["server/inserted"]) == (4, 4)
 

@@ -111,7 +111,7 @@ async def test_what_is_not_taken_is_kept_with_the_problem(server, bench, caplog,
     if kind == "refused":
         about = json.loads(next((bench.directory / kind).rglob("*.json")).read_text())
         assert about["problem"] == {"status": status, "title": "No", "detail": "because"}
-        assert "curl" in errors[0].getMessage()
+        assert "when it is mended: scrapy batches send --refused" in errors[0].getMessage()
 
 
 async def test_the_deadline_moves_the_rest_to_the_spool_and_nothing_is_sent_after_it(server, bench):

@@ -71,7 +71,6 @@ def test_files_that_can_be_used_are_taken(files):
     )
     way = way_to(settings, "c")
     assert way.tls is not None
-    assert not way.is_anonymous
     assert way_to(read(BATCHING_URL=HTTPS), "c").tls is None
     read(BATCHING_URL=HTTPS, BATCHING_TLS_CERT=files.both)
 
@@ -107,6 +106,13 @@ def test_a_directory_is_no_file(tmp_path):
 def test_files_without_tls_are_refused_because_they_would_have_no_effect(files):
     said = refused(BATCHING_URL="http://ingest.example.org", BATCHING_TLS_CA=str(files.ca))
     assert "write https:// in BATCHING_URL" in said
+
+
+def test_a_file_that_is_not_there_is_told_without_tls_too():
+    said = refused(BATCHING_URL="http://ingest.example.org", BATCHING_TLS_CA="/nope")
+    assert "write https:// in BATCHING_URL" in said
+    assert "there is no such file" in said
+    assert said.count("\n") == 1, "one mistake"
 
 
 def test_https_to_this_machine_sends_plain_bodies_and_elsewhere_small_ones():

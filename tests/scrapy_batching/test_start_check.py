@@ -215,6 +215,7 @@ async def test_fail_ends_the_crawl_before_its_first_request(tmp_path, mode, free
     assert f"the ingestion server at {url} is not ready for this crawl: there is no answer" in crawl.log
     assert "StartCheckFailed" in crawl.log
     assert "the crawl ends here (BATCHING_START_CHECK = 'fail')" in crawl.log
+    assert "Scraper close failure" not in crawl.log, "whatever closes then still has its spider"
     assert not (tmp_path / "started").exists()
     assert not (tmp_path / "spool").exists()
     # Scrapy's own handler of downloads leaves its sessions open where a start fails without a reactor.

@@ -5,7 +5,9 @@ import pytest
 from rich.console import Console
 
 from loadtests.pipeline.page import page, says, write_page
-from loadtests.pipeline.table import COLUMNS, WIDTH, cells, goals
+from loadtests.pipeline.plan import Crawl
+from loadtests.pipeline.results import Run, result_of
+from loadtests.pipeline.table import COLUMNS, GOAL_COLUMNS, WIDTH, cells, goals
 from loadtests.results import write_json
 from tests.loadtests.pipeline.made import MICROS, plan, result
 from tests.loadtests.test_page import read
@@ -75,7 +77,7 @@ def test_the_page_needs_nothing_beside_itself_and_holds_every_cell(tmp_path):
     assert text == page(made)
     found = read(text)
     assert found.seen.count("svg") == 1
-    assert found.seen.count("td") == len(made.cells) * len(COLUMNS) + len(made.goals) * 7
+    assert found.seen.count("td") == len(made.cells) * len(COLUMNS) + len(made.goals) * len(GOAL_COLUMNS)
     assert "a <fast> one & more" in "".join(found.text)
     assert all(reference.startswith("#") for reference in found.references)
     assert re.search(r"https?://|//[a-z]|@import|url\((?!#)", text) is None
@@ -90,7 +92,7 @@ def test_the_json_holds_ratios_cells_and_every_crawl(tmp_path):
     write_json(result(), tmp_path / "new" / "x.json")
     found = orjson.loads((tmp_path / "new" / "x.json").read_bytes())
     assert set(found["ratios"]["ours/empty"]) == {"median", "p10", "p90"}
-    assert set(found["cpu_ratios"]) == set(found["ratios"])
+    assert set(found["cpu_ratios"]) == set(found["scraping_ratios"]) == set(found["ratios"])
     assert len(found["cells"]) == 2 * 5 * 6
     assert len(found["runs"]) == 3 * 2 * 5 * 6
     assert found["runs"][0].keys() >= {
@@ -103,3 +105,14 @@ def test_the_json_holds_ratios_cells_and_every_crawl(tmp_path):
         "seconds",
         "cpu_seconds",
     }
+
+
+def test_the_scraping_ratio_leaves_the_closing_out():
+    measured = plan(kinds=("dict",), shapes=("one-page",), contenders=("ours", "empty"), rounds=1)
+    (place,) = measured.places
+    ours = Run(1, place, "ours", Crawl(100, 3.0, 2.0, 1.0, "finished", 0))
+    empty = Run(1, place, "empty", Crawl(100, 1.0, 1.0, 0.0, "finished", 0))
+    found = result_of([ours, empty], measured, date="", seconds=1.0, machine={}, versions={})
+    assert found.ratios["ours/empty"].median == pytest.approx(1 / 3)
+    assert found.scraping_ratios["ours/empty"].median == pytest.approx(1 / 2)
+    assert found.cpu_ratios["ours/empty"].median == pytest.approx(1 / 2)

@@ -222,20 +222,6 @@ def test_one_that_is_let_go_of_with_items_says_so(caplog):
     assert "3 items" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"batch_size": 0}, "batch_size = 0: write at least 1"),
-        ({"max_wait_time": 0}, "max_wait_time = 0: write more than 0 seconds"),
-        ({"concurrency": 0}, "concurrency = 0: write at least 1, or None"),
-        ({"process": None}, "process = None: write a function"),
-    ],
-)
-def test_numbers_that_cannot_be_are_refused(wrong, said):
-    with pytest.raises(ValueError, match=said):
-        Batcher(**({"process": doubled} | wrong))
-
-
 async def test_without_auto_flush_age_counts_only_where_it_is_asked_for():
     time = Time()
     batcher = Batcher(doubled, batch_size=3, max_wait_time=5, auto_flush=False, clock=time, later=time.later)

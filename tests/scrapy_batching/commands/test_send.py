@@ -13,7 +13,7 @@ from scrapy_batching.spool.runs import find_runs
 from tests.asking import Asker
 from tests.running import RunningServer, running_server
 from tests.scrapy_batching.commands.typed import ROOT, typed, typing
-from tests.scrapy_batching.fake_server import Holding, says
+from tests.scrapy_batching.fake_server import Holding, says, shows
 from tests.scrapy_batching.leftovers.leaving import everything, killed, left_by
 
 
@@ -78,7 +78,7 @@ async def test_what_was_refused_is_counted_right_when_it_is_sent_at_last(databas
         assert taken.status == 200
         code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
         assert code == 0
-        assert "2 items lie in spool/refused" in out
+        assert "2 items in spool/refused" in out
         seen = (await asyncio.to_thread(ask.get, "/v1/crawls/old")).json
         assert seen | {"items": 5, "rejected": 2, "missing": 0} == seen
     await sql.execute("DELETE FROM ingest.batches WHERE id = $1", first)
@@ -104,7 +104,70 @@ async def test_send_tells_a_program_how_it_went(server, tmp_path):
         "in_use": {"batches": 0, "items": 0},
         "in_refused": {"batches": 0, "items": 0},
         "reason": "books: 404 no such table",
+        "reasons": {"books": "404 no such table"},
     }
+
+
+async def test_every_table_that_waits_has_its_reason(server, tmp_path):
+    for table in ("books", "films", "maps"):
+        left_by(tmp_path / "spool", 1, crawl=table, table=table)
+    server.tricks.extend([says(404, "no such table"), says(403, "not yours"), says(404, "no such table")])
+    code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert code == 1
+    assert "3 items in 3 batches wait in spool: books, maps: 404 no such table; films: 403 not yours\n" in out
+    server.tricks.extend([says(404, "no such table"), says(403, "not yours"), says(404, "x" * 5_000)])
+    code, out, _ = await typing(tmp_path, "send", "--json", BATCHING_URL=server.url)
+    reasons = json.loads(out)["reasons"]
+    assert (code, list(reasons)) == (1, ["books", "films", "maps"])
+    assert reasons["films"] == "403 not yours"
+    assert max(map(len, reasons.values())) <= 201
+
+
+async def test_a_reason_that_is_the_same_for_many_tables_is_said_once(server, tmp_path):
+    for n in range(7):
+        left_by(tmp_path / "spool", 1, crawl=f"c{n}", table=f"t{n}")
+    server.always = says(401, "who are you")
+    _, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert "wait in spool: t0, t1, t2, t3, t4 …: 401 who are you\n" in out
+    assert out.count("who are you") == 1
+
+
+async def test_a_time_that_is_over_is_no_matter_where_nothing_waits(tmp_path, free_port):
+    (tmp_path / "spool").mkdir()
+    away = f"http://127.0.0.1:{free_port}"
+    code, out, err = await typing(tmp_path, "send", "--timeout", "0", BATCHING_URL=away)
+    assert (code, out, err) == (0, "0 items in 0 batches delivered, 0 items refused\n", "")
+    left_by(tmp_path / "spool", 1)
+    code, out, _ = await typing(tmp_path, "send", "--timeout", "0", BATCHING_URL=away)
+    assert code == 1
+    assert "1 item in 1 batch wait in spool: the 0 s of --timeout are over\n" in out
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 500, 422])
+async def test_send_ends_where_something_else_answers_and_says_what(server, tmp_path, status):
+    left_by(tmp_path / "spool", 1)
+    left_by(tmp_path / "spool", 1, table="others", crawl="another")
+    server.always = shows(status, "<h1>a proxy's</h1>")
+    code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert code == 1
+    assert f': {status} not from an ingestion server, check BATCHING_URL; it began "<h1>a proxy\'s</h1>"' in out
+    assert "2 items in 2 batches wait" in out
+    assert len(server.sent) == (10 if status == 422 else 5), (
+        "what is nobody's answer is not asked for once for each table"
+    )
+    server.always = None
+    assert (await typing(tmp_path, "send", BATCHING_URL=server.url))[:2] == (
+        0,
+        "2 items in 2 batches delivered, 0 items refused\n",
+    )
+
+
+async def test_one_item_is_said_as_one(server, tmp_path):
+    left_by(tmp_path / "spool", 1)
+    server.always = says(422, "no")
+    _, out, err = await typing(tmp_path, "send", BATCHING_URL=server.url)
+    assert "0 items in 0 batches delivered, 1 item refused\n1 item in spool/refused" in out
+    assert "the server refuses 1 item for books" in err
 
 
 async def test_send_gives_up_in_time_and_says_what_to_do(free_port, tmp_path):
@@ -140,7 +203,7 @@ async def test_what_a_living_crawl_holds_is_none_of_its_business(server, tmp_pat
     code, out, _ = await typing(tmp_path, "send", BATCHING_URL=server.url)
     assert code == 0
     assert server.sent == []
-    assert "2 items are held by a crawl, or by another sender" in out
+    assert "2 items held by a crawl, or by another sender" in out
 
 
 async def test_a_person_at_a_terminal_sees_how_far_it_is(server, tmp_path):

@@ -22,7 +22,7 @@ async def test_a_batch_that_waits_is_shown_with_its_first_items(tmp_path):
         "crawl:     old",
         "items:     5 in 40 bytes",
         "state:     waiting",
-        f"run since: {run.about.started_at[:19].replace('T', ' ')}",
+        f"run since: {run.about.started_at[:19].replace('T', ' ')}Z",
         f"file:      {run.left()[0].path.relative_to(tmp_path)}",
         "the next crawl with this spool sends it, or: scrapy batches send",
         '{"n":0}',

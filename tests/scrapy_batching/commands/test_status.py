@@ -42,6 +42,7 @@ async def test_status_says_what_lies_there_and_changes_nothing(server, tmp_path)
     assert total == f"total: 11 items in 4 batches, {sum(row['bytes'] for row in found['rows'])} bytes"
     assert heading.split() == ["run", "crawl", "spider", "since", "table", "batches", "items", "bytes", "state"]
     assert [row.split("  ")[-1].strip() for row in rows] == ["waiting", f"in use by pid {os.getpid()}", "refused"]
+    assert f" {first['since'][:19].replace('T', ' ')}Z " in rows[0], "UTC, and said so"
     assert everything(spool) == before
     code, out, err = await typing(tmp_path, "status")
     assert err == ""

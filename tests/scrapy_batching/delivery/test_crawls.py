@@ -118,7 +118,7 @@ async def test_over_tls_with_a_certificate_and_headers_and_no_secret_is_left_any
         assert any("refused" in one.parts and one.suffix == ".json" for one in left)
         for one in left:
             secrets.none_in(one.read_text())
-        assert "curl" in crawl.log
+        assert "scrapy batches send --refused" in crawl.log
         # And what a crawl left goes the same way.
         given = {**settings, **tls, **secrets.settings, "BATCHING_SPOOL_DIR": str(tmp_path / "crawl" / "spool")}
         words = [word for name, value in given.items() for word in ("-s", f"{name}={as_text(value)}")]

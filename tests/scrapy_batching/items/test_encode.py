@@ -177,7 +177,8 @@ def test_every_cause_is_told_and_none_of_the_item_before():
         (Item(x=Data(x=(1, object()))), "builtins.object at x.x[1]"),
         ({"a": Item}, "at a"),
         ({"a": {(1, 2): 1}}, "a key of type tuple at a"),
-        ({1: "a", "1": "b"}, "two keys that are written alike"),
+        ({1: "a", "1": "b"}, "two keys that are written alike at 1;"),
+        ({"a": [{"b": 1, None: 2, "null": 3}]}, "two keys that are written alike at a[0].null;"),
         ({"a": 10**5000}, "too many digits at a"),
         ({"a": {"b": Raises()}}, "its code raised RuntimeError at a.b"),
         (Raises(), "its code raised RuntimeError"),
@@ -213,6 +214,31 @@ def test_an_item_may_be_deep(levels):
 def test_an_item_may_be_too_deep(levels):
     with pytest.raises(ItemNotEncodable, match="nested too deep"):
         Encoder()(nested(levels))
+
+
+def test_a_cycle_and_too_many_levels_are_told_apart_with_their_place():
+    def said(item):
+        with pytest.raises(ItemNotEncodable) as caught:
+            Encoder()(item)
+        return str(caught.value)
+
+    assert "nested too deep, with more than 300 levels, at d.d.d.d" in said(nested(301))
+    same = {"n": 1}
+    inner: dict[str, Any] = {"a": same, "b": [same]}
+    inner["b"].append(inner)
+    assert "it contains itself at x[0].b[1];" in said({"x": [inner]})
+    twice = [[1], {"a": 1}, Data(x=1)]
+    for one in twice:
+        assert "more than 300 levels" in said({"x": one, "y": one, "z": nested(310)}), (
+            "what is there twice holds itself not"
+        )
+
+
+def test_items_of_items_that_contain_themselves_are_told_as_that():
+    item = Data()
+    item.x = [item]
+    with pytest.raises(ItemNotEncodable, match=r"it contains itself at x\[0\]"):
+        Encoder()(item)
 
 
 def test_items_of_items_may_be_too_deep():
@@ -256,3 +282,8 @@ def test_classes_without_end_do_not_fill_the_memory():
         encode({"x": collections.namedtuple("Once", "a")(1)})  # noqa: PYI024
     assert len(encode._values) <= 1000
     assert encode({"x": Decimal(1)})[0] == b'{"x":"1"}'
+
+
+@given(st.datetimes(timezones=st.sampled_from([None, dt.UTC])) | st.dates())
+def test_times_that_orjson_writes_are_isoformat(value):
+    assert orjson.loads(Encoder()({"a": [value]})[0]) == {"a": [value.isoformat()]}

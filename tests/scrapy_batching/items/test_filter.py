@@ -57,8 +57,8 @@ def test_an_item_that_the_filter_raises_on_is_taken_and_its_class_told_once(capl
     assert all(map(is_wanted, items))
     assert len(caplog.records) == 2
     assert "raised KeyError in accepts, test_filter.py line" in caplog.text
-    assert "on a dict, which is taken" in caplog.text
-    assert "on a Book, which is taken" in caplog.text
+    assert "on an item of class dict, which is taken" in caplog.text
+    assert "on an item of class Book, which is taken" in caplog.text
     assert SECRET not in caplog.text
     facts.publish()
     assert stats["items/filtered"] == 0

@@ -28,7 +28,7 @@ def test_each_value_without_a_rule_is_rejected_with_its_place(row: Row) -> None:
     for item in ({"a": [0, {"b": row.value}]}, {"a": [0, {"b": row.value}], "n": SLOW}):
         with pytest.raises(ItemNotEncodable) as caught:
             Encoder()(item)
-        assert "a[1].b" in str(caught.value) or "it contains itself" in str(caught.value)
+        assert "a[1].b" in str(caught.value)
         assert "secret content" not in str(caught.value)
 
 

@@ -1,6 +1,8 @@
 """Which table an item goes to: the item's word, the project's, the class's name, in this order."""
 
 import dataclasses
+import gc
+import warnings
 from typing import ClassVar
 
 import attrs
@@ -201,6 +203,28 @@ def test_what_a_project_s_code_raises_is_told_by_class_and_place_and_never_by_co
             raise KeyError(self["title"])
 
     assert "batching_table raised KeyError in batching_table" in refused(Broken(title=SECRET))
+
+
+def test_a_word_that_is_async_is_refused_and_python_has_nothing_to_add():
+    class Waits(dict):
+        async def batching_table(self):
+            return "books"
+
+    class WaitsAsProperty(dict):
+        @property
+        async def batching_table(self):
+            return "books"
+
+    for item, tables in (
+        (Waits(), None),
+        (WaitsAsProperty(), None),
+        ({}, {dict: lambda _item: Waits().batching_table()}),
+    ):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            assert "is a coroutine, and nothing waits for an item: write it without `async`" in refused(item, tables)
+            gc.collect()  # the error holds it until then
+        assert said == []
 
 
 def test_names_that_postgresql_would_cut_are_refused_with_the_remedy():

@@ -33,8 +33,8 @@ async def test_the_next_crawl_delivers_what_the_killed_one_left(server, free_por
     (tmp_path / "b").mkdir()
     crawl = await crawled(tmp_path / "b", NUMBERS, BATCHING_URL=server.url, BATCHING_SPOOL_DIR=str(spool), HOW_MANY=2)
     assert numbers(server) == [0, 0, 1, 1, 2, 3, 4, 5, 6]
-    assert "1 batches with 7 items that earlier crawls left are sent now" in crawl.log
-    assert "7 items are delivered, 0 refused, and 0 wait on" in crawl.log
+    assert "what earlier crawls left is sent now, oldest first: 7 items in 1 batch" in crawl.log
+    assert "7 items delivered, 0 refused, 0 waiting on" in crawl.log
     assert crawl.batching()["items/recovered"] == 7
     assert crawl.batching()["items/delivered"] == 2
     assert everything(spool) == []
@@ -95,7 +95,7 @@ async def test_a_file_that_lost_its_items_is_missed_aloud(server, tmp_path, capl
     file.write_bytes(b"")
     await send(tmp_path, server.url)
     assert server.closes[-1]["items"] == 3
-    assert "held 3 items and is empty" in caplog.text
+    assert "is empty, and what it held is lost: 3 items" in caplog.text
 
 
 async def test_what_is_not_ours_is_named_once_and_left_alone(server, tmp_path, caplog):

@@ -36,7 +36,7 @@ def test_there_may_be_none(written):
     ("written", "said"),
     [
         (f"{SHOP}.OnlyDict", f"did you mean {SHOP}.OnlyDicts?"),
-        ("filters", "write an import path"),
+        ("nowhere", "write an import path, as in 'myproject.filters.OnlyBooks'"),
         ("no.such.Filter", "it cannot be imported"),
         (shop.WithoutAccepts, "has no method `accepts(item)`"),
         (f"{SHOP}.by_kind", "write a class or its import path"),

@@ -22,10 +22,14 @@ def test_nothing_has_to_be_set():
     assert read() == Settings()
 
 
+def test_none_means_the_default_for_every_setting():
+    assert read(**{one.name: None for one in OPTIONS}) == Settings()
+
+
 def test_a_setting_that_nobody_reads_is_refused_with_the_one_that_was_meant():
     with pytest.raises(SettingsRefused, match="BATCHING_BATCH_ITEM = '5': did you mean BATCHING_BATCH_ITEMS"):
         read(BATCHING_BATCH_ITEM="5")
-    with pytest.raises(SettingsRefused, match="there is no such option"):
+    with pytest.raises(SettingsRefused, match=r"BATCHING_XYZZY_PLUGH = .*: there is no such setting: remove it"):
         read(BATCHING_XYZZY_PLUGH=1)
 
 
@@ -72,6 +76,7 @@ def test_all_mistakes_come_at_once_each_with_setting_value_and_remedy():
         "COMPRESSION",
         "URL",
         "CRAWL_ID",
+        "HIGH_WATER_BYTES",
     }
     assert all(str(one) in str(caught.value) and one.remedy for one in mistakes.values())
     assert mistakes["BATCH_ITEMS"].value == "'many'"
@@ -81,6 +86,13 @@ def test_all_mistakes_come_at_once_each_with_setting_value_and_remedy():
 def test_high_water_holds_two_batches(what):
     with pytest.raises(SettingsRefused, match=f"BATCHING_HIGH_WATER_{what} = 19: write at least twice .* \\(20\\)"):
         read(**{f"BATCHING_HIGH_WATER_{what}": 19, f"BATCHING_BATCH_{what}": 10})
+
+
+@pytest.mark.parametrize("what", ["ITEMS", "BYTES"])
+def test_high_water_is_held_against_the_default_where_the_batch_cannot_be_read(what):
+    with pytest.raises(SettingsRefused) as caught:
+        read(**{f"BATCHING_BATCH_{what}": "x", f"BATCHING_HIGH_WATER_{what}": "1"})
+    assert [one.setting for one in caught.value.mistakes] == [f"BATCHING_BATCH_{what}", f"BATCHING_HIGH_WATER_{what}"]
 
 
 def test_high_water_fits_the_place_where_items_wait():
@@ -162,7 +174,9 @@ def test_every_setting_says_why_and_in_what_unit():
         ("BATCH_ITEMS", [5], "write a whole number"),
         ("BATCH_AGE", False, "write a number"),
         ("BATCH_AGE", "5s", "write a number"),
-        ("BATCH_AGE", float("inf"), "write 0.01 or more"),
+        ("BATCH_AGE", 0, "write 0.01 or more"),
+        ("BATCH_AGE", float("inf"), "write a number of seconds, not inf or nan"),
+        ("DEADLINE", "nan", "write a number of seconds, not inf or nan, as in BATCHING_DEADLINE = 0.0"),
         ("TOKEN", b"s3cret", "write a text"),
         ("CRAWL_ID", 5, "write a text"),
         ("START_CHECK", False, "write a text, as in BATCHING_START_CHECK = 'off'"),
@@ -209,8 +223,8 @@ def test_what_the_crawl_s_place_has_to_say_comes_with_the_rest_and_nothing_twice
     with pytest.raises(SettingsRefused) as caught:
         read_settings(ScrapySettings({"BATCHING_BATCH_ITEMS": 0, "BATCHING_TABLES": 5}), lambda _options: found)
     assert [one.setting.removeprefix("BATCHING_") for one in caught.value.mistakes] == [
-        "BATCH_ITEMS",
         "TABLES",
+        "BATCH_ITEMS",
         "SPOOL_DIR",
     ]
 

@@ -1,9 +1,7 @@
-"""What was refused for good: whole or not there, under names that every file system takes, and sent again by one command."""
+"""What was refused for good: whole or not there, under names that every file system takes."""
 
-import asyncio
 import json
 import os
-import shutil
 
 import pytest
 from hypothesis import given
@@ -27,9 +25,9 @@ def test_a_batch_and_what_is_known_of_it_lie_side_by_side(tmp_path):
     one = refusal()
     spool = tmp_path / "not" / "there"
     kept = keep_refused(spool, one, BODY)
-    assert kept.path == spool / "refused" / "books" / f"{one.id}.ndjson"
-    assert kept.path.read_bytes() == BODY
-    about = json.loads(kept.path.with_suffix(".json").read_text())
+    assert kept == spool / "refused" / "books" / f"{one.id}.ndjson"
+    assert kept.read_bytes() == BODY
+    about = json.loads(kept.with_suffix(".json").read_text())
     assert about.pop("refused_at").endswith("+00:00")
     assert about == {
         "id": str(one.id),
@@ -87,19 +85,3 @@ def test_any_table_has_a_folder_of_one_plain_name(table):
 
 def test_long_names_of_tables_are_told_apart():
     assert table_folder("x" * 400 + "a") != table_folder("x" * 400 + "b")
-
-
-@pytest.mark.parametrize("token", [None, "BATCHING_TOKEN"])
-async def test_the_command_sends_it_under_its_own_name(server, tmp_path, token):
-    assert shutil.which("curl"), "curl is needed for this test: apt-get install curl"
-    url = server.url + "/v1/tables/sp%C3%A4%C3%9Fe%20y%27z/batches"
-    one = refusal(table="späße y'z", crawl="c'1", url=url)
-    kept = keep_refused(tmp_path / "with space", one, BODY, token_variable=token)
-    run = await asyncio.create_subprocess_shell(
-        kept.resend, stdout=asyncio.subprocess.PIPE, env={"BATCHING_TOKEN": "t0ken", "PATH": "/usr/bin:/bin"}
-    )
-    out, _ = await run.communicate()
-    assert json.loads(out)["ack"] == "committed"
-    (stored,) = server.batches.values()
-    assert (stored.id, stored.table, stored.crawl) == (str(one.id), one.table, "c'1")
-    assert server.headers[0].get("Authorization") == ("Bearer t0ken" if token else None)

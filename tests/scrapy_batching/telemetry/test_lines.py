@@ -68,9 +68,9 @@ def test_an_altered_item_is_told_once_for_each_class_and_cause(caplog):
     assert stats["items/altered"] == 5
     told = [record.getMessage() for record in caplog.records]
     assert [one.partition(";")[0] for one in told] == [
-        "batching altered a A: x",
-        "batching altered a B: x",
-        "batching altered a A: y",
+        "batching altered an item of class A: x",
+        "batching altered an item of class B: x",
+        "batching altered an item of class A: y",
     ]
 
 
@@ -162,3 +162,70 @@ def test_a_closing_crawl_names_the_last_reason(caplog):
     lines = [one.getMessage() for one in caplog.records if "the crawl is done" in one.getMessage()]
     assert ["it is at work" in line for line in lines] == [True, False, True]
     assert "7 items wait for the server (answer 503); it gives up in 580 s" in lines[1]
+
+
+def test_the_summary_warns_of_what_the_server_refused_and_says_what_sends_it(caplog):
+    facts, _ = telemetry()
+    facts.rejected(ItemNotEncodable("Book", "price", "builtins.object"), object())
+    facts.refused(batch(1), Path("x"), "422 no", None)
+    assert (
+        "the server refuses 1 item for books (422 no): x\n  when it is mended: scrapy batches send --refused"
+        in caplog.text
+    )
+    caplog.clear()
+    facts.summary("c-1", "finished", {}, Path("spool"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "2 rejected" in record.getMessage()
+    assert f"; the server refused 1 item: {Path('spool').absolute() / 'refused'} holds them" in record.getMessage()
+    assert record.getMessage().endswith("scrapy batches send --refused")
+
+
+def test_the_summary_does_not_warn_of_what_had_no_form(caplog):
+    facts, _ = telemetry()
+    facts.rejected(ItemNotEncodable("Book", "price", "builtins.object"), object())
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        facts.summary("c-1", "finished", {}, Path("spool"))
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert "refused" not in record.getMessage()
+
+
+def test_rejected_items_are_told_at_growing_intervals_for_each_class_and_cause(caplog):
+    facts, stats = telemetry()
+    for n in range(150):
+        facts.rejected(ItemNotEncodable("Book", f"prices[{n}]", "builtins.object"), object())
+    facts.rejected(ItemNotEncodable("Book", "price", "builtins.complex"), object())
+    facts.rejected(ItemNotEncodable("Film", "price", "builtins.object"), object())
+    told = [one.getMessage() for one in caplog.records]
+    assert [one.partition(". ")[2].partition(" so far")[0] for one in told] == [
+        f"{count} of this class for this reason" for count in ("1 item", "10 items", "100 items", "1 item", "1 item")
+    ]
+    assert "the next line comes at 1000" in told[2]
+    facts.publish()
+    assert stats["items/rejected"] == 152
+
+
+def test_a_spider_that_makes_a_class_for_each_page_fills_neither_log_nor_memory(caplog):
+    facts, _ = telemetry()
+    for n in range(3_000):
+        facts.rejected(ItemNotEncodable(f"Page{n}", "price", "builtins.object"), object())
+    assert len(caplog.records) == 1_000 + 4
+
+
+def test_what_follows_a_full_stop_begins_with_a_capital(caplog):
+    telemetry()[0].unavailable("x", remedy="it does not speak TLS there")
+    telemetry()[0].unavailable("x")
+    assert "batches wait. It does not speak" in caplog.records[0].getMessage()
+    assert "batches wait. If it does not run" in caplog.records[1].getMessage()
+
+
+def test_a_batch_that_somebody_in_between_dislikes_is_told_once_for_each_table(caplog):
+    facts, _ = telemetry()
+    for table in ("books", "books", "films"):
+        facts.dislikes(table, "answer 422, not from an ingestion server")
+    assert [one.getMessage().partition(" does")[0] for one in caplog.records] == [
+        "batching: a batch for books",
+        "batching: a batch for films",
+    ]

@@ -12,7 +12,6 @@ from scrapy.signalmanager import SignalManager
 
 from scrapy_batching import signals
 from scrapy_batching.errors import ItemNotEncodable, SpoolFailed
-from scrapy_batching.spool.refusals import Spooled
 from scrapy_batching.telemetry import Telemetry
 from scrapy_batching.telemetry.announcing import Announcer
 from scrapy_batching.wire.answers import Delivered, Problem
@@ -215,7 +214,7 @@ async def test_nothing_is_sent_where_nobody_listens():
     facts = Telemetry(Stats(), signals=manager)
     before = len(asyncio.all_tasks())
     facts.delivered(batch(3), Delivered(3, 0))
-    facts.refused(batch(3), Spooled(Path("x"), "curl"), "no", Problem(422, "no", ""))
+    facts.refused(batch(3), Path("x"), "no", Problem(422, "no", ""))
     facts.rejected(ItemNotEncodable("Book", "price", "builtins.object"), object())
     assert len(asyncio.all_tasks()) == before
     assert manager.sent == 0
@@ -236,8 +235,9 @@ async def test_a_crawl_that_is_ended_by_force_tells_handlers_that_need_no_loop(s
     server.always = holding
     plain = LISTENER.replace("async def batch_failed", "def batch_failed").replace("await asyncio.sleep(0)", "pass")
     async with crawling(tmp_path, plain, BATCHING_URL=server.url, BATCHING_BATCH_ITEMS=3) as crawl:
+        # With every item given. Before anything else: a crawl that does not come so far has no such line, and says so.
+        await crawl.line("Closing spider")
         await holding.reached.wait()
-        await crawl.line("Closing spider")  # with every item given
         crawl.signal(signal.SIGINT)
         await crawl.line("shutting down gracefully")
         crawl.signal(signal.SIGINT)

@@ -77,6 +77,28 @@ async def test_without_the_certificate_that_it_wants_the_remedy_names_the_settin
         assert server.sent == []
 
 
+async def test_a_certificate_of_an_authority_that_it_does_not_trust_is_told_with_the_setting(files, tmp_path):
+    files.client = files.stranger.issue_cert("crawl@example.org")
+    files.client.private_key_and_cert_chain_pem.write_to_path(files.both)
+    async with bench_for(files, cert="both", wants_certificate=True) as (server, bench):
+        assert "BATCHING_TLS_CERT" in (await refusal(bench)).remedy
+        assert server.sent == []
+
+
+async def test_http_to_a_server_with_tls_says_so(files):
+    async with bench_for(files, lambda url: url.replace("https:", "http:")) as (server, bench):
+        assert "write https:// in BATCHING_URL" in (await refusal(bench)).remedy
+        assert server.sent == []
+
+
+@pytest.mark.parametrize(("scheme", "ca"), [("http", ""), ("https", ""), ("https", "ca")])
+async def test_a_reason_has_none_of_the_library_s_arguments(files, unused_tcp_port, scheme, ca):
+    bench = Bench(f"{scheme}://127.0.0.1:{unused_tcp_port}", tls=context_of(str(files.ca) if ca else "", "", ""))
+    reason = (await refusal(bench)).reason
+    assert f"127.0.0.1:{unused_tcp_port} [Connect call failed" in reason
+    await bench.client.close()
+
+
 async def test_https_to_a_server_without_tls_says_so(files, server):
     bench = Bench(server.url.replace("http:", "https:"), tls=context_of(str(files.ca), "", ""), timeout=5.0)
     assert "does not speak TLS there" in (await refusal(bench)).remedy
