@@ -71,6 +71,7 @@ def test_files_that_can_be_used_are_taken(files):
     )
     way = way_to(settings, "c")
     assert way.tls is not None
+    assert way.has_certificate
     assert way_to(read(BATCHING_URL=HTTPS), "c").tls is None
     read(BATCHING_URL=HTTPS, BATCHING_TLS_CERT=files.both)
 
