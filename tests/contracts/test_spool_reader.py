@@ -110,7 +110,7 @@ def test_what_was_refused_with_its_problem(run: RunFolder) -> None:
     other = uuid7()
     run.refuse(b"{}\n", id=other, table="t", crawl="d", items=1, url="http://x", reason="a proxy", problem=None)
     (found,) = read(run).refused
-    assert found == Refused(name, "things", 2, where.path, "422 Unprocessable content: no item")
+    assert found == Refused(name, "things", 2, where, "422 Unprocessable content: no item")
     assert read(run, "d").refused[0].problem == "a proxy"
 
 
