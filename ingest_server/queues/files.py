@@ -91,10 +91,24 @@ class JournalFiles:
                 self._give_up_own_where_damaged(error)
                 raise
 
+    def start_anew(self) -> None:
+        """Remove the own file where nothing waits in it: a new one is made when it is needed.
+
+        On a disk that it filled itself not even a deletion can be written, and nothing else would ever make room.
+        """
+        own = self._own
+        if own is not None and self._is_over(own):
+            self._own = None
+            self._let_go(own)
+
     def flush(self) -> bool:
         """Take what has settled out of the adopted files, and remove those that are empty. False where a disk did not let it."""
         is_done = True
         for file in [one for one in self._others if one in self._settled]:
+            if self._is_over(file):
+                self._others.remove(file)
+                self._let_go(file)
+                continue
             settled = self._settled[file]
             try:
                 self._in_one_transaction(file, partial(_write_settled, file, settled))
@@ -150,6 +164,16 @@ class JournalFiles:
                 file.close()
             else:
                 self._retire(file)
+
+    def _is_over(self, file: JournalFile) -> bool:
+        """Whether nothing waits in it but for the writing of it, and nothing is to be kept for whoever looks into it."""
+        settled = self._settled.get(file, [])
+        return len(settled) == file.waiting and not any(is_lost for _, is_lost in settled)
+
+    def _let_go(self, file: JournalFile) -> None:
+        self._settled.pop(file, None)
+        file.waiting = 0
+        self._retire(file)
 
     def _renewed(self) -> JournalFile:
         if self._own is None:

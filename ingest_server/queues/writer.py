@@ -181,6 +181,7 @@ class JournalWriter:
     def _is_well_again(self, group: _Group) -> bool:
         if self._clock() < self._probe_at and not group.is_last:
             return False
+        self._files.start_anew()
         self._try(self._files.probe)
         return self.failing is None
 

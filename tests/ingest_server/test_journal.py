@@ -141,6 +141,28 @@ async def test_a_disk_that_takes_no_more_is_503_and_what_was_promised_is_there(
     assert await sql.fetchval("SELECT count(*) FROM things") == accepted + 1
 
 
+async def test_a_journal_that_filled_its_disk_takes_batches_in_again_once_they_are_settled(
+    database: str, sql, tmp_path: Path
+) -> None:
+    """Not even a deletion can be written there: without a new file it would be 503 until somebody restarts the server."""
+    await sql.execute("CREATE TABLE things (a text)")
+    with running_server(*arguments(database, tmp_path), program=("-c", _SMALL_FILES)) as server:
+        asker = Asker(server.port)
+        accepted = 0
+        async with locked(sql, "things"):
+            while (answer := asker.send("things", {"a": f"{accepted} {'x' * 20_000}"})).status == 202:
+                accepted += 1
+            is_overload(answer, "the journal's disk: ")
+        await until_count(sql, "things", accepted)
+        while (ready := asker.get("/readyz")).status == 503:
+            assert "the journal's disk: " in ready.json["reasons"][0]
+        assert asker.send("things", {"a": "y"}, prefer="wait=30").status == 200
+        code, log = server.terminate()
+    assert code == 0, log
+    assert await sql.fetchval("SELECT count(*) FROM things") == accepted + 1
+    assert files(tmp_path) == [], "nothing waits: no file stays"
+
+
 def test_a_stop_while_postgresql_is_away_leaves_the_batches_to_the_next_start(tmp_path: Path) -> None:
     with temporary_postgres({"fsync": "off"}) as postgres:
         with running_server(*arguments(postgres.dsn, tmp_path)) as server:
