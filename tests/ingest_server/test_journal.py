@@ -119,18 +119,24 @@ runpy.run_module("ingest_server", run_name="__main__")
 """
 
 
+def filled_up(asker: Asker) -> int:
+    """How many batches the journal took until its disk was full."""
+    accepted = 0
+    while (answer := asker.send("things", {"a": f"{accepted} {'x' * 20_000}"})).status == 202:
+        accepted += 1
+    is_overload(answer, "the journal's disk: ")
+    assert 0 < accepted < 20
+    return accepted
+
+
 async def test_a_disk_that_takes_no_more_is_503_and_what_was_promised_is_there(
     database: str, sql, tmp_path: Path
 ) -> None:
     await sql.execute("CREATE TABLE things (a text)")
     with running_server(*arguments(database, tmp_path), program=("-c", _SMALL_FILES)) as server:
         asker = Asker(server.port)
-        accepted = 0
         async with locked(sql, "things"):
-            while (answer := asker.send("things", {"a": f"{accepted} {'x' * 20_000}"})).status == 202:
-                accepted += 1
-            is_overload(answer, "the journal's disk: ")
-            assert 0 < accepted < 20
+            accepted = filled_up(asker)
             assert "the journal's disk: " in asker.get("/readyz").json["reasons"][0]
             kill(server)
     with running_server(*arguments(database, tmp_path)) as server:
@@ -148,11 +154,8 @@ async def test_a_journal_that_filled_its_disk_takes_batches_in_again_once_they_a
     await sql.execute("CREATE TABLE things (a text)")
     with running_server(*arguments(database, tmp_path), program=("-c", _SMALL_FILES)) as server:
         asker = Asker(server.port)
-        accepted = 0
         async with locked(sql, "things"):
-            while (answer := asker.send("things", {"a": f"{accepted} {'x' * 20_000}"})).status == 202:
-                accepted += 1
-            is_overload(answer, "the journal's disk: ")
+            accepted = filled_up(asker)
         await until_count(sql, "things", accepted)
         while (ready := asker.get("/readyz")).status == 503:
             assert "the journal's disk: " in ready.json["reasons"][0]

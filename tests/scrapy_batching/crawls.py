@@ -113,6 +113,22 @@ SETTINGS = {
 }
 """
 
+NEVER_DONE = """
+class Numbers(scrapy.Spider):
+    name = "numbers"
+    async def start(self):
+        yield scrapy.Request("data:,x")
+
+    async def parse(self, response):
+        for n in range(7):
+            yield {"n": n}
+        self.logger.info("ALL GIVEN")
+        await asyncio.Event().wait()
+
+SPIDERS = [Numbers]
+"""
+"""Seven items, of a callback that never ends."""
+
 NUMBERS = """
 class Numbers(scrapy.Spider):
     name = "numbers"

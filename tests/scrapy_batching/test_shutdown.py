@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.scrapy_batching.crawls import NUMBERS, balanced, crawled, crawling, those
+from tests.scrapy_batching.crawls import NEVER_DONE, NUMBERS, balanced, crawled, crawling, those
 from tests.scrapy_batching.fake_server import Holding, problem
 
 MODES = those("AsyncCrawlerProcess", "CrawlerProcess", "reactorless")
@@ -108,22 +108,6 @@ async def test_a_second_signal_leaves_the_rest_in_the_spool(server, tmp_path, mo
         await crawl.end()
     assert sorted(item["n"] for item in crawl.waiting()) == list(range(7))
     holding.go.set()
-
-
-NEVER_DONE = """
-class Numbers(scrapy.Spider):
-    name = "numbers"
-    async def start(self):
-        yield scrapy.Request("data:,x")
-
-    async def parse(self, response):
-        for n in range(7):
-            yield {"n": n}
-        self.logger.info("ALL GIVEN")
-        await asyncio.Event().wait()
-
-SPIDERS = [Numbers]
-"""
 
 
 async def test_a_forced_end_writes_what_no_batch_was_closed_for(server, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from scrapy_batching.closing import mismatch
 from scrapy_batching.spool.stock import Counted
-from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.delivery.bench import Bench
 from tests.scrapy_batching.fake_server import problem, says
 from tests.scrapy_batching.make import batch
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.delivery.bench import Bench
 from tests.scrapy_batching.fake_server import drops, problem, says
 from tests.scrapy_batching.make import batch
 

@@ -11,7 +11,7 @@ from scrapy_batching.names import uuid7
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.stock import Counted
 from scrapy_batching.spool.tally import Tally
-from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.delivery.bench import Bench
 
 
 def counted(run: RunFolder) -> int:

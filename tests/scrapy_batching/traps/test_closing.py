@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.scrapy_batching.crawls import MODES, NUMBERS, balanced, crawled, crawling, those
+from tests.scrapy_batching.crawls import MODES, NEVER_DONE, NUMBERS, balanced, crawled, crawling, those
 from tests.scrapy_batching.fake_server import Holding
 
 
@@ -67,23 +67,14 @@ async def test_two_sigterms_in_the_last_flush_leave_it_in_the_spool(server, tmp_
     holding.go.set()
 
 
-WITHOUT_HANDLERS = """
-class Waits(scrapy.Spider):
-    name = "numbers"
-    async def start(self):
-        yield scrapy.Request("data:,x")
-
-    async def parse(self, response):
-        for n in range(7):
-            yield {"n": n}
-        self.logger.info("ALL GIVEN")
-        await asyncio.Event().wait()
-
-SPIDERS = [Waits]
+WITHOUT_HANDLERS = (
+    NEVER_DONE
+    + """
 from scrapy.crawler import AsyncCrawlerProcess
 start = AsyncCrawlerProcess.start
 AsyncCrawlerProcess.start = lambda self: start(self, install_signal_handlers=False)
 """
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from scrapy_batching.wire.answers import Delivered
-from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.delivery.bench import Bench
 from tests.scrapy_batching.fake_server import Holding, drops, says, takes_at_most
 from tests.scrapy_batching.make import batch
 

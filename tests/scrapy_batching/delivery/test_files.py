@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scrapy_batching.delivery_bench import Bench
+from tests.scrapy_batching.delivery.bench import Bench
 from tests.scrapy_batching.fake_server import Holding, acknowledges, says, takes_at_most
 
 
