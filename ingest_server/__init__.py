@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ingest_server.tables import Table
+    from ingest_server.models.table import Table
 
 __all__ = ["Table"]
 
@@ -11,7 +11,7 @@ __all__ = ["Table"]
 def __getattr__(name: str) -> Any:
     """`Table`, once somebody asks: a plain install has this package, but not what its rooms need."""
     if name == "Table":
-        from ingest_server.tables import Table
+        from ingest_server.models.table import Table
 
         return Table
     raise AttributeError(name)

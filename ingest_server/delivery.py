@@ -5,20 +5,25 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ingest_server.backoff import Backoff
-from ingest_server.errors import Contended, Misconfigured, Unavailable
+from ingest_server.errors import Contended, Misconfigured, NearlyAllRefused, Unavailable
 from ingest_server.model import Batch, Settled
+from ingest_server.parking.parking import Parking
 from ingest_server.ports import Sink
 from ingest_server.telemetry import Telemetry
 
 # A deadlock or a lock is mostly gone after this many tries; after that the batch waits aside and holds no worker.
 _TRIES_IN_PLACE = 4
+_LEAST_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """The batch could not be settled for a reason of its own: it comes again after so many seconds."""
+    """The batch could not be settled for a reason of its own: it comes again after so many seconds.
 
-    seconds: float
+    One of a parked table comes again when that goes on.
+    """
+
+    seconds: float = 0.0
 
 
 class Delivery:
@@ -28,6 +33,7 @@ class Delivery:
         self,
         sink: Sink,
         telemetry: Telemetry,
+        parking: Parking,
         *,
         pause: Callable[[float], Awaitable[None]],
         chance: Callable[[float, float], float] = random.uniform,
@@ -36,6 +42,7 @@ class Delivery:
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
+        self._parking = parking
         self._pause = pause
         self._chance = chance
         self._backoff = backoff or Backoff()
@@ -55,24 +62,29 @@ class Delivery:
             except Contended as error:
                 self._telemetry.reachable()
                 if attempt >= _TRIES_IN_PLACE:
-                    return self._aside(batch, error.reason, table_is_wrong=False)
+                    return self._aside(batch, error.reason)
                 self._telemetry.retried(batch, error.reason)
                 await self._pause(self._backoff.seconds(attempt, self._chance))
                 attempt += 1
             except Misconfigured as error:
                 self._telemetry.reachable()
-                return self._aside(batch, error.reason, table_is_wrong=True)
+                return Aside() if self._parking.misconfigured(batch, error) else self._aside(batch, error.reason)
+            except NearlyAllRefused as error:
+                self._telemetry.reachable()
+                self._parking.nearly_all_refused(batch, error)
+                return Aside()
             except Exception as error:
                 self._telemetry.unexpected(batch, error)
-                return self._aside(batch, f"unexpected {type(error).__name__}", table_is_wrong=False)
+                return self._aside(batch, f"unexpected {type(error).__name__}")
             else:
                 self._asides.pop(batch.name, None)
                 self._telemetry.reachable()
+                self._parking.settled(batch)
                 return settled
 
-    def _aside(self, batch: Batch, reason: str, *, table_is_wrong: bool) -> Aside:
+    def _aside(self, batch: Batch, reason: str) -> Aside:
         name = batch.name
         count = self._asides[name] = self._asides.get(name, 0) + 1
-        seconds = 0.5 + self._aside_backoff.seconds(count - 1, self._chance)
-        self._telemetry.set_aside(batch, reason, seconds, table_is_wrong=table_is_wrong)
+        seconds = _LEAST_SECONDS + self._aside_backoff.seconds(count - 1, self._chance)
+        self._telemetry.set_aside(batch, reason, seconds)
         return Aside(seconds)

@@ -6,18 +6,22 @@ IngestError
 │   └── IncompatibleTable       a model and its table disagree
 ├── RequestRefused          an HTTP answer: problem+json with `status`
 │   ├── BadRequest              400
+│   ├── Unauthorized            401, WWW-Authenticate
 │   ├── Forbidden               403
 │   ├── NotFound                404
+│   ├── Gone                    410
 │   ├── ReceiveTimeout          408
 │   ├── Conflict                409, Retry-After
 │   ├── TooLarge                413, with limit and limit_unit
 │   ├── UnsupportedMedia        415
 │   ├── Unprocessable           422
+│   ├── TooManyRequests         429, Retry-After: this owner's rate
 │   └── Overloaded              503, Retry-After: nothing was kept
 └── SinkError               a batch could not be settled now; it is kept and comes again
     ├── Unavailable             the sink is away or too busy for anyone: wait, then the same batch
     ├── Contended               this batch was unlucky (deadlock, lock time-out): again, then aside
-    └── Misconfigured           the table cannot be written by anyone: aside, loud, until a try passes
+    ├── Misconfigured           the table cannot be written by anyone: parked, loud, until a try passes
+    └── NearlyAllRefused        the table refuses nearly every item for one reason: parked, loud, until somebody says so
 """
 
 from collections.abc import Sequence
@@ -81,8 +85,16 @@ class BadRequest(RequestRefused):
     kind = "bad-request"
 
 
+class Unauthorized(RequestRefused):
+    """No token, or none that is known."""
+
+    status = 401
+    title = "Unauthorized"
+    kind = "unauthorized"
+
+
 class Forbidden(RequestRefused):
-    """The request comes from where none is wanted."""
+    """The request comes from where none is wanted, or the token is not for this."""
 
     status = 403
     title = "Forbidden"
@@ -95,6 +107,14 @@ class NotFound(RequestRefused):
     status = 404
     title = "Not found"
     kind = "not-found"
+
+
+class Gone(RequestRefused):
+    """The batch was settled long ago: its details have expired, and its counts stand in its crawl's."""
+
+    status = 410
+    title = "Gone"
+    kind = "gone"
 
 
 class ReceiveTimeout(RequestRefused):
@@ -137,6 +157,14 @@ class Unprocessable(RequestRefused):
     kind = "unprocessable"
 
 
+class TooManyRequests(RequestRefused):
+    """The owner sends more items or bytes a second than it may; nothing was kept."""
+
+    status = 429
+    title = "Too many requests"
+    kind = "too-many-requests"
+
+
 class Overloaded(RequestRefused):
     """Queue, memory or disk is full, or the server is shutting down: nothing was kept."""
 
@@ -163,3 +191,17 @@ class Contended(SinkError):
 
 class Misconfigured(SinkError):
     """The table cannot be written as things are: missing, changed, or without privilege."""
+
+    def __init__(self, reason: str, *, code: str = "configuration", column: str | None = None) -> None:
+        self.code = code
+        self.column = column
+        super().__init__(reason)
+
+
+class NearlyAllRefused(SinkError):
+    """Of the table's newest items nearly all were refused with one code and column; this batch was not stored."""
+
+    def __init__(self, reason: str, *, code: str, column: str | None) -> None:
+        self.code = code
+        self.column = column
+        super().__init__(reason)

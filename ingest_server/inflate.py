@@ -18,10 +18,15 @@ _STEP = 256 * 1024
 _ZSTD_WINDOW_LOG = 23
 # Each gzip member copies what is left of its piece: with small pieces that stays linear (aiohttp's CVE-2026-128131).
 _PIECE = 4096
+# Some pack each item by itself. Each member costs microseconds, and a mebibyte holds 50,000 empty ones.
+_MOST_MEMBERS = 100_000
 
 
 class Inflater(Protocol):
     """Undoes one encoding."""
+
+    window: int
+    """Bytes of what it made that it may keep for itself."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decoded pieces of at most 256 KiB. Raises `BadRequest` where the data is not what its header says."""
@@ -31,6 +36,8 @@ class Inflater(Protocol):
 
 
 class _Identity:
+    window = 0
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield data
 
@@ -40,6 +47,8 @@ class _Identity:
 
 class _Zlib:
     """gzip with any number of members, or deflate: zlib's own wrapper as RFC 9110 has it, or raw as some clients send it."""
+
+    window = 32 * 2**10
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -54,6 +63,8 @@ class _Zlib:
                     if self._name == "deflate" and self._streams:
                         raise BadRequest("the body goes on after the end of its deflate stream")
                     self._streams += 1
+                    if self._streams > _MOST_MEMBERS:
+                        raise BadRequest(f"the body has more than {_MOST_MEMBERS} gzip members: pack it as one")
                     self._stream = self._open(rest)
                 yield from self._decode(rest)
                 rest = self._stream.unused_data
@@ -85,8 +96,11 @@ class _Zlib:
 class _Zstd:
     """zstd with any number of frames."""
 
+    window = 2**_ZSTD_WINDOW_LOG
+
     def __init__(self) -> None:
         self._stream = self._open()
+        self._frames = 1
         self._fed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -94,6 +108,9 @@ class _Zstd:
             rest = data[start : start + _PIECE]
             while rest:
                 if self._stream.eof:
+                    self._frames += 1
+                    if self._frames > _MOST_MEMBERS:
+                        raise BadRequest(f"the body has more than {_MOST_MEMBERS} zstd frames: pack it as one")
                     self._stream = self._open()
                 yield from self._decode(rest)
                 rest = self._stream.unused_data if self._stream.eof else b""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -12,12 +13,34 @@ from ingest_server.model import (
     CrawlClose,
     CrawlTotals,
     DeadLetter,
+    Parked,
     Refusal,
     Settled,
     Status,
     TableName,
     TableSpec,
 )
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much is here: batches, their items, and their decoded bytes."""
+
+    batches: int = 0
+    items: int = 0
+    bytes: int = 0
+
+    def add(self, batch: BatchHead) -> None:
+        """One more."""
+        self.batches += 1
+        self.items += batch.total
+        self.bytes += batch.size
+
+    def remove(self, batch: BatchHead) -> None:
+        """One less."""
+        self.batches -= 1
+        self.items -= batch.total
+        self.bytes -= batch.size
 
 
 class BatchQueue(Protocol):
@@ -44,7 +67,21 @@ class BatchQueue(Protocol):
 
     @property
     def set_aside_count(self) -> int:
-        """Batches that wait for their next try."""
+        """Batches that wait for their next try, or for their table."""
+
+    @property
+    def parked(self) -> Tally:
+        """What is here of parked tables."""
+
+    def waiting(self, table: TableName) -> Tally:
+        """What is here of this table."""
+
+    def share_is_taken(self, table: TableName, size: int = 0, items: int = 0) -> bool:
+        """Whether a batch of so many decoded bytes and items must be refused because its table is parked.
+
+        What is here of one parked table, and of all of them, takes a bounded share of the room. Of a parked table
+        without any batch one is taken.
+        """
 
     @property
     def full(self) -> str | None:
@@ -63,7 +100,16 @@ class BatchQueue(Protocol):
         """Batches as they become ready; each goes to one taker, and comes again only after `set_aside`. Ends after `close`."""
 
     def set_aside(self, batch: BatchHead, seconds: float) -> None:
-        """Give the batch back; it becomes ready again after so many seconds."""
+        """Give the batch back; it becomes ready again after so many seconds, one of a parked table once that goes on."""
+
+    def park(self, table: TableName) -> None:
+        """From now on the table's batches wait aside, those that come too; one that a taker has is not stopped."""
+
+    def probe(self, table: TableName) -> None:
+        """Let one batch of a parked table through: the one that waited longest, or the next that comes."""
+
+    def resume(self, table: TableName) -> None:
+        """The table's batches become ready again, in the order in which they wait."""
 
     async def ack(self, batch: BatchHead) -> None:
         """The batch is settled: forget it."""
@@ -81,8 +127,10 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> Settled:
         """Settle the batch in one transaction: every good row, a dead letter for every refused item, and the ledger's row.
 
+        Of a batch of retries (`ingest_server.retries`) what is stored takes its letter away, what is refused again keeps it,
+        and an item whose letter has gone is not written.
         A batch whose name the ledger holds already is absorbed: nothing is written, and what the ledger says is returned.
-        Raises `Unavailable`, `Contended` or `Misconfigured`; then nothing of it was stored.
+        Raises `Unavailable`, `Contended`, `Misconfigured` or `NearlyAllRefused`; then nothing of it was stored.
         """
 
     async def spec(self, table: TableName) -> TableSpec | None:
@@ -103,23 +151,33 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchFilter:
-    """Which settled batches to list; newest first, after `before`."""
+    """Which settled batches to list: newest first, those before the place `before`.
+
+    A place is a batch's `completed_at` and `id`; it holds when the batch has expired.
+    """
 
     crawl: str | None = None
     status: Status | None = None
     limit: int = 100
-    before: UUID | None = None
+    before: tuple[datetime, UUID] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which dead letters to list; newest first, after `before`."""
+    """Which dead letters to list: newest first, or oldest first, those after the place `after`.
+
+    A place is a letter's `created_at` and `id`; it holds when the letter has gone. `column` may be empty: those whose
+    reason names none. A list ends early, with the letter that brings its items to so many `bytes`.
+    """
 
     table: TableName | None = None
     crawl: str | None = None
     code: str | None = None
+    column: str | None = None
     limit: int = 100
-    before: UUID | None = None
+    after: tuple[datetime, UUID] | None = None
+    oldest_first: bool = False
+    bytes: int = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +206,35 @@ class Ledger(Protocol):
         """Keep what the client says about its crawl; the last close wins."""
 
     async def dead_letters(self, owner: str, wanted: LetterFilter) -> Sequence[DeadLetter]:
-        """Dead letters, newest first."""
+        """Dead letters in the order that is wanted."""
 
     async def dead_letter(self, owner: str, letter: UUID) -> DeadLetter | None:
         """One dead letter."""
 
-    async def groups(self, owner: str) -> Sequence[LetterGroup]:
-        """How many dead letters there are, by table, code and column."""
+    async def groups(self, owner: str, wanted: LetterFilter) -> Sequence[LetterGroup]:
+        """How many of the wanted dead letters there are, by table, code and column: all of them, not a page."""
+
+    async def delete_letter(self, owner: str, letter: UUID) -> bool:
+        """Throw the dead letter away. Whether there was one."""
+
+    async def import_letters(self, owner: str, letters: Sequence[DeadLetter]) -> int:
+        """Put in those that are not there, and that no retry has stored. How many these were."""
+
+    async def retried(self, owner: str, letter: UUID, item: bytes | None) -> UUID | None:
+        """The settled batch that last retried this letter with this item, or, where it is None, as it was.
+
+        It is known after the letter has gone, too.
+        """
+
+
+class ParkedTables(Protocol):
+    """Which tables are parked, for every server of this database and its next start. Every method raises a `SinkError`."""
+
+    async def parked(self) -> Sequence[Parked]:
+        """All of them."""
+
+    async def park(self, parked: Parked) -> None:
+        """Keep this one. A table is kept once: the first word stays, but refused items go before a configuration."""
+
+    async def resume(self, table: TableName, *, only_configuration: bool = False) -> bool:
+        """Forget the table. Whether it was kept. `only_configuration`: not where it refused nearly every item."""

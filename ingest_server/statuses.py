@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from ingest_server.model import ERRORS_KEPT, BatchHead, Settled, Status, TableName
+from ingest_server.model import ERRORS_KEPT, BatchHead, Settled, Status
 
 # Settled batches that are remembered here, so that most questions about them need no database.
 _REMEMBERED = 10_000
@@ -92,6 +92,10 @@ class Statuses:
         """The batch if it was settled here lately."""
         return self._settled.get((owner, batch))
 
+    def of_everyone(self) -> list[Waiting]:
+        """Batches on their way, whoever sent them; for the operator, never for an answer."""
+        return list(self._waiting.values())
+
     def of_owner(self, owner: str, crawl: str | None = None) -> list[Waiting]:
         """Batches on their way, newest first."""
         found = [
@@ -100,10 +104,6 @@ class Statuses:
             if whose == owner and crawl in (None, entry.batch.crawl)
         ]
         return sorted(found, key=lambda entry: (entry.batch.created_at, entry.batch.id), reverse=True)
-
-    def waiting_for(self, table: TableName) -> int:
-        """How many batches are on their way to the table."""
-        return sum(entry.batch.table == table for entry in self._waiting.values())
 
 
 async def until_settled(entry: Waiting, seconds: float) -> Settled | None:

@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
+from ingest_server import retries
 from ingest_server.errors import BadRequest, TooLarge, UnsupportedMedia
 from ingest_server.model import Form
 
@@ -35,6 +36,8 @@ _MANY_LINES = 100_000
 _MANY_COMMAS = 300_000
 _MOST_COUNTED = 100_000
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
+_BLANK = b" \t\r\n"
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
 
 
 def form_of(content_type: str | None) -> Form:
@@ -69,7 +72,7 @@ class Preferences:
                     value = re.sub(r"\\(.)", r"\1", value[1:-1])
                 seen.setdefault(match["name"].lower(), value)
         wait = seen.get("wait", "")
-        seconds = min(int(wait), MAX_WAIT) if re.fullmatch(r"[0-9]{1,9}", wait) else None
+        seconds = min(int(wait), MAX_WAIT) if re.fullmatch(r"[0-9]+", wait) else None
         return cls(wait=seconds, strict=seen.get("handling", "").lower() == "strict")
 
     @property
@@ -118,21 +121,25 @@ def split(body: bytes, form: Form, most: int | None = None) -> list[bytes]:
 
     Raises `TooLarge` where there are more than `most`, and `BadRequest` where a JSON body cannot be parsed at all.
     """
+    if form == "retry":
+        return retries.items(body)
     body = body.removeprefix(BOM)
-    items = _lines(body) if form == "ndjson" else _elements(body, most)
+    items = lines_of(body) if form == "ndjson" else _elements(body, most)
     if most is None:
         return list(items)
     found = list(islice(items, most + 1))
     if len(found) > most:
-        raise _too_many(most)
+        raise too_many(most)
     return found
 
 
-def _too_many(most: int) -> TooLarge:
+def too_many(most: int) -> TooLarge:
+    """What a batch with more items than `most` is answered."""
     return TooLarge(f"the batch has more than {most} items", limit=most, limit_unit="items")
 
 
-def _lines(body: bytes) -> Iterator[bytes]:
+def lines_of(body: bytes) -> Iterator[bytes]:
+    """The lines that are not blank, without the spaces around them."""
     if body.count(b"\n") > _MANY_LINES:
         return (match[0].rstrip(b" \t\r") for match in _LINE.finditer(body))
     return filter(None, map(_stripped, body.split(b"\n")))
@@ -150,11 +157,30 @@ def _elements(body: bytes, most: int | None) -> Iterator[bytes]:
     except RecursionError:
         raise BadRequest("the body is nested too deeply to be parsed") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
+        # Half of a surrogate pair is JSON all the same, and harms its own item only.
+        whole = body.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
+        if whole != body:
+            return _elements_alike(body, whole, most, is_object=is_object)
         raise BadRequest(
             "the body is neither a JSON array of objects nor an object with one member, items; "
             "send application/x-ndjson to have broken items refused one by one"
         ) from None
     return map(bytes, elements)
+
+
+def _elements_alike(body: bytes, whole: bytes, most: int | None, *, is_object: bool) -> Iterator[bytes]:
+    """The elements of a body, cut where they lie in `whole`: as long as the body, and without surrogates."""
+    elements = _elements(whole, most)
+    if is_object:
+        end = len(whole.rstrip(_BLANK)[:-1].rstrip(_BLANK))
+        at = end - len(bytes(_WRAPPED.decode(whole).items)) + 1
+    else:
+        at = whole.index(b"[") + 1
+    for element in elements:
+        between = _BETWEEN.match(whole, at)
+        assert between is not None  # it matches nothing too
+        at = between.end() + len(element)
+        yield body[between.end() : at]
 
 
 def _check_count(body: bytes, most: int, *, is_object: bool) -> None:
@@ -164,7 +190,7 @@ def _check_count(body: bytes, most: int, *, is_object: bool) -> None:
         (wrapped if is_object else array).decode(body)
     except msgspec.ValidationError as error:
         if "at most length" in str(error):
-            raise _too_many(most) from None
+            raise too_many(most) from None
         raise
 
 
@@ -182,7 +208,12 @@ class _Items(msgspec.Struct, forbid_unknown_fields=True):
     items: list[msgspec.Raw]
 
 
+class _Wrapped(msgspec.Struct, forbid_unknown_fields=True):
+    items: msgspec.Raw
+
+
 _ITEMS = msgspec.json.Decoder(_Items)
+_WRAPPED = msgspec.json.Decoder(_Wrapped)
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ingest_server.admission import DrainRate
+from ingest_server.admission import DrainRate, Gate
 from ingest_server.delivery import Aside, Delivery
 from ingest_server.ports import BatchQueue
 from ingest_server.statuses import Statuses
@@ -21,6 +21,7 @@ class Workers:
         rate: DrainRate,
         *,
         count: int,
+        gate: Gate | None = None,
     ) -> None:
         self._queue = queue
         self._delivery = delivery
@@ -28,6 +29,7 @@ class Workers:
         self._telemetry = telemetry
         self._rate = rate
         self._count = count
+        self._gate = gate or Gate(count, 2**30)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -43,6 +45,11 @@ class Workers:
         """Tasks that still run."""
         return sum(not task.done() for task in self._tasks)
 
+    @property
+    def allowed(self) -> int:
+        """How many of them may have a batch now: fewer while memory is out."""
+        return self._gate.allowed
+
     async def stop(self) -> None:
         """Cancel what still runs, and wait until it has ended. A batch in the middle of its transaction is rolled back."""
         for task in self._tasks:
@@ -50,11 +57,12 @@ class Workers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        async for batch in self._queue:
+        async for batch in self._gate.through(self._queue):
             taken_at = self._rate.clock()
             self._statuses.processing(batch)
-            with self._telemetry.delivering(batch):
-                outcome = await self._delivery.deliver(batch)
+            async with self._gate.work(batch):
+                with self._telemetry.delivering(batch):
+                    outcome = await self._delivery.deliver(batch)
             if isinstance(outcome, Aside):
                 self._statuses.queued(batch)
                 self._queue.set_aside(batch, outcome.seconds)

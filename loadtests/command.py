@@ -1,4 +1,6 @@
-"""What the commands of several scenarios have in common: lists of numbers, and the bar that counts."""
+"""What the commands of several scenarios have in common: lists of numbers and of names, and the bar that counts."""
+
+from collections.abc import Callable, Collection
 
 import typer
 from rich.console import Console
@@ -14,6 +16,18 @@ def numbers(text: str) -> tuple[int, ...]:
     if not all(number > 0 for number in found) or len(set(found)) != len(found):
         raise typer.BadParameter(f"{text!r}: each number once, and above zero")
     return found
+
+
+def some_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    """Reads some of these names, each once, with commas between them. It raises `typer.BadParameter`."""
+
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if not set(found) <= set(known) or len(set(found)) != len(found):
+            raise typer.BadParameter(f"{text!r}: write some of {','.join(known)}, each once")
+        return found
+
+    return names
 
 
 def counting_bar() -> Progress:

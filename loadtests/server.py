@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,16 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running_server(directory: Path, *, dsn: str, workers: int, modes: Mapping[str, str]) -> Iterator[RunningServer]:
-    """A server with its data and `ingest.toml` in `directory`; `modes` are the write modes of its tables.
+def running_server(
+    directory: Path, *, dsn: str, workers: int, modes: Mapping[str, str], more: Sequence[str] = ()
+) -> Iterator[RunningServer]:
+    """A server with its data and `ingest.toml` in `directory`; `modes` are its tables' write modes, `more` further flags.
 
     At the end it gets SIGTERM, and time to drain; raises `PartError` where it does not start or does not end well.
     """
     config = directory / "ingest.toml"
     config.write_text("".join(f'[table.{table}]\nmode = "{mode}"\n' for table, mode in modes.items()))
-    words = ["--port", "0", "--data-dir", str(directory), "--database", dsn, "--workers", str(workers)]
+    words = ["--port", "0", "--data-dir", str(directory), "--database", dsn, "--workers", str(workers), *more]
     log = directory / "server.log"
     with log.open("w") as stderr:
         process = subprocess.Popen(

@@ -5,7 +5,8 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,13 @@ def wire_to(port: int) -> Iterator[Wire]:
         yield connection
     finally:
         connection.close()
+
+
+def until(is_so: Callable[[], object]) -> None:
+    """Return when it is so: what a real server does in its own time."""
+    ends = time.monotonic() + SECONDS
+    while not is_so():
+        assert time.monotonic() < ends, "it never was"
 
 
 @contextlib.asynccontextmanager

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
-from ingest_server.postgres.schema import migrate
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres, temporary_postgres
+from ingest_server.postgres.ledger.schema import migrate
 from tests.running import RunningServer, running_server
 
 _numbers = itertools.count(1)

@@ -4,8 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from uuid import UUID, uuid5
 
+from ingest_server import retries
 from ingest_server.errors import Misconfigured, Unavailable
 from ingest_server.model import (
     Batch,
@@ -14,6 +16,7 @@ from ingest_server.model import (
     CrawlClose,
     CrawlTotals,
     DeadLetter,
+    Parked,
     Refusal,
     Settled,
     TableName,
@@ -22,6 +25,16 @@ from ingest_server.model import (
 from ingest_server.ports import BatchFilter, LetterFilter, LetterGroup
 from ingest_server.wire import split
 from tests.make import NOON
+
+
+class Clock:
+    """Seconds, in the test's hands."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass
@@ -48,7 +61,7 @@ class FakeLedger:
             for (whose, _), one in reversed(self.settled.items())
             if whose == owner and wanted.crawl in (None, one.crawl) and wanted.status in (None, one.status)
         ]
-        return _after(found, wanted.before)[: wanted.limit]
+        return _after(found, wanted.before and wanted.before[1])[: wanted.limit]
 
     async def crawl(self, owner: str, crawl: str, without: Sequence[UUID]) -> CrawlTotals | None:
         self._check()
@@ -82,19 +95,37 @@ class FakeLedger:
             and wanted.table in (None, one.table)
             and wanted.crawl in (None, one.crawl)
             and wanted.code in (None, one.code)
+            and wanted.column in (None, one.column or "")
         ]
-        return _after(found, wanted.before)[: wanted.limit]
+        if wanted.oldest_first:
+            found.reverse()
+        found = _after(found, wanted.after and wanted.after[1])[: wanted.limit]
+        before = accumulate((len(one.raw) for one in found), initial=0)
+        return [one for one, size in zip(found, before, strict=False) if size < wanted.bytes]
 
     async def dead_letter(self, owner: str, letter: UUID) -> DeadLetter | None:
         self._check()
         return self.letters.get((owner, letter))
 
-    async def groups(self, owner: str) -> Sequence[LetterGroup]:
-        self._check()
-        counts = Counter(
-            (one.table, one.code, one.column) for (whose, _), one in self.letters.items() if whose == owner
-        )
+    async def groups(self, owner: str, wanted: LetterFilter) -> Sequence[LetterGroup]:
+        found = await self.dead_letters(owner, replace(wanted, limit=len(self.letters), after=None, bytes=2**60))
+        counts = Counter((one.table, one.code, one.column) for one in found)
         return [LetterGroup(*key, count) for key, count in counts.most_common()]
+
+    async def delete_letter(self, owner: str, letter: UUID) -> bool:
+        self._check()
+        return self.letters.pop((owner, letter), None) is not None
+
+    async def import_letters(self, owner: str, letters: Sequence[DeadLetter]) -> int:
+        self._check()
+        fresh = {(owner, one.id): one for one in letters if (owner, one.id) not in self.letters}
+        self.letters |= fresh
+        return len(fresh)
+
+    async def retried(self, owner: str, letter: UUID, item: bytes | None) -> UUID | None:
+        """Nothing is retried here."""
+        self._check()
+        return None
 
 
 @dataclass
@@ -140,8 +171,14 @@ class FakeSink:
             return replace(nothing, errors=self._bury(batch, conflicts))
         values, refusals = self._decode(batch)
         rows = self.rows[batch.table]
+        made = retries.read(batch.body) if batch.form == "retry" else []
+        gone = {index for index, one in enumerate(made) if (batch.owner, one.letter) not in self.ledger.letters}
+        refusals = [one for one in refusals if one.index not in gone]
+        refusals += [Refusal(index, "gone", "its letter was deleted") for index in gone]
         fresh: list[int] = []
         for index, value in values:
+            if index in gone:
+                continue
             if value in rows or value in fresh:
                 refusals.append(Refusal(index, "23505", "violates a unique constraint"))
             else:
@@ -178,8 +215,23 @@ class FakeSink:
                 refusals.append(Refusal(index, "invalid", "is no object with an integer a"))
         return values, refusals
 
+    def _keep(self, batch: Batch, refusals: list[Refusal]) -> tuple[BuriedItem, ...]:
+        """What is refused again keeps its letter; what is stored takes it away."""
+        letters, refused = self.ledger.letters, {one.index: one for one in refusals}
+        buried = []
+        for index, one in enumerate(retries.read(batch.body)):
+            letter = letters.pop((batch.owner, one.letter), None)
+            if index in refused:
+                buried.append(BuriedItem(refused[index], one.letter, NOON))
+                if letter is not None:
+                    again = {name: getattr(refused[index], name) for name in ("code", "column", "message")}
+                    letters[batch.owner, one.letter] = replace(letter, attempts=letter.attempts + 1, **again)
+        return tuple(buried)
+
     def _bury(self, batch: Batch, refusals: list[Refusal]) -> tuple[BuriedItem, ...]:
         items = split(batch.body, batch.form)
+        if batch.form == "retry":
+            return self._keep(batch, refusals)
         buried = []
         for refusal in sorted(refusals, key=lambda one: one.index):
             name = uuid5(batch.id, f"{batch.fingerprint.hex()} {refusal.index}")
@@ -198,6 +250,36 @@ class FakeSink:
             )
             buried.append(BuriedItem(refusal, name, NOON))
         return tuple(buried)
+
+
+@dataclass
+class FakeParkedTables:
+    """`ingest_server.ports.ParkedTables` in a dictionary."""
+
+    kept: dict[TableName, Parked] = field(default_factory=dict)
+    is_away: bool = False
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise Unavailable("away, says the test")
+
+    async def parked(self) -> Sequence[Parked]:
+        self._check()
+        return list(self.kept.values())
+
+    async def park(self, parked: Parked) -> None:
+        self._check()
+        known = self.kept.get(parked.table)
+        if known is None or (known.cause, parked.cause) == ("configuration", "refused"):
+            self.kept[parked.table] = parked
+
+    async def resume(self, table: TableName, *, only_configuration: bool = False) -> bool:
+        self._check()
+        known = self.kept.get(table)
+        if known is None or (only_configuration and known.cause == "refused"):
+            return False
+        del self.kept[table]
+        return True
 
 
 def _after(found: list, before: UUID | None) -> list:

@@ -17,6 +17,7 @@ FLOORS = {
         ("assembly",),
         ("life",),
         ("intake",),
+        ("quick",),
         ("delivery", "full", "leftovers", "start_check"),
         ("telemetry",),
         ("settings", "spool"),
@@ -27,18 +28,24 @@ FLOORS = {
     "ingest_server": (
         ("__main__",),
         ("cli",),
+        ("commands",),
         ("app",),
-        ("api", "audit", "audit_report", "psql"),
+        ("serving",),
+        ("api", "audit", "doctor", "upkeep"),
+        ("asking",),
         ("models", "postgres", "workers"),
-        ("admission", "delivery", "findings", "inflate", "queues", "settings", "tables", "wire"),
-        ("errors", "ports", "spooled", "statuses", "telemetry"),
-        ("annotations", "backoff", "isolation", "model", "names"),
+        ("delivery", "splitting"),
+        ("parking",),
+        ("admission", "inflate", "queues", "settings", "tls", "wire"),
+        ("tokens",),
+        ("errors", "ports", "statuses", "telemetry"),
+        ("backoff", "container", "files", "isolation", "logs", "model", "names", "retries", "turns"),
     ),
 }
 
 # Who may import a library, by room (a package counts with all its files).
 DOORS = {
-    "asyncpg": {"ingest_server.postgres", "ingest_server.app"},
+    "asyncpg": {"ingest_server.postgres", "ingest_server.app", "ingest_server.serving"},
     "scrapy": {
         "scrapy_batching.addon",
         "scrapy_batching.pipeline",
@@ -47,12 +54,12 @@ DOORS = {
         "scrapy_batching.commands",
     },
     "pydispatch": {"scrapy_batching.telemetry"},
-    "aiohttp.web": {"ingest_server.api", "ingest_server.app"},
+    "aiohttp.web": {"ingest_server.api"},
     "sqlite3": {"ingest_server.queues"},
-    "typer": {"ingest_server.cli"},
+    "typer": {"ingest_server.cli", "ingest_server.commands"},
     "pydantic_settings": {"ingest_server.settings"},
     "prometheus_client": {"ingest_server.telemetry", "ingest_server.api"},
-    "psutil": {"ingest_server.admission", "ingest_server.settings", "ingest_server.postgres"},
+    "psutil": {"ingest_server.admission", "ingest_server.container", "ingest_server.postgres"},
 }
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "manager", "managers"}

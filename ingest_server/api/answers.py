@@ -22,6 +22,15 @@ def answer(view: BaseModel, status: int = 200, headers: dict[str, str] | None = 
     )
 
 
+def accepts(request: web.Request, media_type: str) -> bool:
+    """Whether the header `Accept` names this media type, and not with `q=0`."""
+    for part in ",".join(request.headers.getall("Accept", [])).lower().split(","):
+        name, *parameters = (word.strip() for word in part.split(";"))
+        if name == media_type:
+            return not any(re.fullmatch(r"q=0(\.0{0,3})?", one) for one in parameters)
+    return False
+
+
 def page_size(request: web.Request) -> int:
     """The parameter `limit`. Raises `BadRequest`."""
     text = request.query.get("limit", str(_USUAL_PAGE))
@@ -47,14 +56,3 @@ def code_parameter(request: web.Request) -> str | None:
 def uuid_of(text: str) -> UUID | None:
     """The UUID, or None where it is none. Python's own reader takes braces, prefixes and underscores as well."""
     return UUID(text) if _UUID.fullmatch(text) else None
-
-
-def cursor_of(request: web.Request) -> UUID | None:
-    """The parameter `cursor`, as an earlier page gave it. Raises `BadRequest`."""
-    text = request.query.get("cursor")
-    if text is None:
-        return None
-    cursor = uuid_of(text)
-    if cursor is None:
-        raise BadRequest("cursor is what an earlier page gave")
-    return cursor

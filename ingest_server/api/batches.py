@@ -2,45 +2,36 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
-from ingest_server import wire
 from ingest_server.api.answers import answer, crawl_parameter, page_size, uuid_of
 from ingest_server.api.context import CONTEXT, CURSOR, LIMIT, VISIBLE_ASCII, Parameter, Route, owner_of, path_part
+from ingest_server.api.outcomes import ANSWERS, HEADERS, PREFER_WAIT, answer_of, preferences_of, view_of, view_within
 from ingest_server.api.receive import receive
 from ingest_server.api.views import BatchesView, BatchView
-from ingest_server.errors import BadRequest, NotFound
+from ingest_server.errors import BadRequest, Gone, NotFound
 from ingest_server.model import BatchHead, Settled, Status
 from ingest_server.ports import BatchFilter
-from ingest_server.statuses import Waiting, until_settled
+from ingest_server.statuses import Waiting
 
 
 async def send(request: web.Request) -> web.Response:
     """Take a batch in; answer at once, or when it is settled, as the request prefers."""
-    preferences = wire.Preferences.parse(",".join(request.headers.getall("Prefer", [])))
+    preferences = preferences_of(request)
     received = await receive(request, preferences)
-    headers = {}
     if received.replayed:
-        headers["Idempotency-Replayed"] = "true"
         preferences = replace(preferences, strict=False)  # the first sending decided that
-    if preferences.applied:
-        headers["Preference-Applied"] = preferences.applied
-    view = await _settle(request, received.outcome, preferences.wait or 0)
-    if view.completed_at is None:
-        context = request.app[CONTEXT]
-        headers["Location"] = f"/v1/batches/{view.id}"
-        headers["Retry-After"] = str(context.admission.retry_after())
-        return answer(view, 202, headers)
-    return answer(view, 207 if view.failed else 200, headers)
+    return await answer_of(request, received, preferences)
 
 
 async def show(request: web.Request) -> web.Response:
     """One batch as it is now, or when it is settled."""
     context = request.app[CONTEXT]
-    preferences = wire.Preferences.parse(",".join(request.headers.getall("Prefer", [])))
+    preferences = preferences_of(request)
     owner = owner_of(request)
     batch = uuid_of(path_part(request, "id"))
     if batch is None:
@@ -50,8 +41,13 @@ async def show(request: web.Request) -> web.Response:
         known = await context.ledger.batch(owner, batch)
     if known is None:
         raise NotFound("there is no such batch")
+    if isinstance(known, Settled) and not context.keeping.has_details(known.completed_at, context.clock()):
+        raise Gone(
+            f"the details of this batch have expired: {known.succeeded} of its {known.total} items were stored, "
+            f"{known.failed} became dead letters"
+        )
     headers = {"Preference-Applied": f"wait={preferences.wait}"} if preferences.wait is not None else {}
-    return answer(await _settle(request, known, preferences.wait or 0), headers=headers)
+    return answer(await view_within(context, known, preferences.wait), headers=headers)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -70,42 +66,39 @@ async def listing(request: web.Request) -> web.Response:
         for entry in context.statuses.of_owner(owner, crawl):
             place = _place(entry.batch)
             if (after is None or place < after) and status in (None, entry.status):
-                views.append(BatchView.of_waiting(entry, context.queue.promise, context.schema))
-                cursors.append(f"{place[0]}.{place[1]}")
+                views.append(view_of(context, entry))
+                cursors.append(f"w{place[0]}.{place[1]}")
     if len(views) <= size and status in (None, Status.COMPLETED, Status.FAILED):
         shown = {view.id for view in views}
         for settled in await context.ledger.batches(owner, BatchFilter(crawl, status, size + 1, before)):
             if settled.id not in shown:
-                views.append(BatchView.of_settled(settled, context.schema))
-                cursors.append(str(settled.id))
+                views.append(view_of(context, settled))
+                cursors.append(f"s{_microseconds(settled.completed_at)}.{settled.id}")
     return answer(BatchesView(batches=views[:size], cursor=cursors[size - 1] if len(views) > size else None))
 
 
 def _place(batch: BatchHead) -> tuple[int, UUID]:
     """Where a batch on its way stands: its time in microseconds, and its id among those of one time."""
-    return int(batch.created_at.timestamp() * 1_000_000), batch.id
+    return _microseconds(batch.created_at), batch.id
 
 
-def _cursor(request: web.Request) -> tuple[tuple[int, UUID] | None, UUID | None]:
-    """The parameter `cursor`: a place among the batches on their way, or the settled batch that a page ended with."""
+def _microseconds(at: datetime) -> int:
+    # In whole numbers: a float would come back as another microsecond.
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _cursor(request: web.Request) -> tuple[tuple[int, UUID] | None, tuple[datetime, UUID] | None]:
+    """The parameter `cursor`: a place among the batches on their way, or one among the settled."""
     text = request.query.get("cursor")
     if text is None:
         return None, None
-    microseconds, dot, name = text.rpartition(".")
-    batch = uuid_of(name)
-    if batch is None or (dot and not re.fullmatch(r"[0-9]{1,18}", microseconds)):
+    if not re.fullmatch(_CURSOR, text):
         raise BadRequest("cursor is what an earlier page gave")
-    return ((int(microseconds), batch), None) if dot else (None, batch)
-
-
-async def _settle(request: web.Request, known: Waiting | Settled, seconds: int) -> BatchView:
-    context = request.app[CONTEXT]
-    if isinstance(known, Waiting):
-        settled = await until_settled(known, seconds)
-        if settled is None:
-            return BatchView.of_waiting(known, context.queue.promise, context.schema)
-        known = settled
-    return BatchView.of_settled(known, context.schema)
+    microseconds, _, name = text[1:].partition(".")
+    batch = UUID(name)
+    if text[0] == "w":
+        return (int(microseconds), batch), None
+    return None, (_EPOCH + timedelta(microseconds=int(microseconds)), batch)
 
 
 def _status(request: web.Request) -> Status | None:
@@ -118,22 +111,19 @@ def _status(request: web.Request) -> Status | None:
         raise BadRequest(f"status is one of {', '.join(Status)}") from None
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Anything may stand among the items: what is no object is a dead letter, and its neighbours are not harmed.
 _ITEMS: dict[str, Any] = {"type": "array", "items": {"description": "a JSON object"}, "minItems": 1}
-_CURSOR = "^([0-9]{1,18}[.])?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_SHOWN_HEADERS = ("Idempotency-Replayed", "Preference-Applied")
-_PREFER = Parameter(
-    "header", "Prefer", "RFC 7240: wait=N answers when the batch is settled, or after N seconds (at most 60)"
-)
+_CURSOR = "^[sw][0-9]{1,17}[.][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 ROUTES = (
     Route(
         *("POST", "/v1/tables/{table}/batches", send, "Send a batch"),
-        answers={200: BatchView, 202: BatchView, 207: BatchView},
+        answers=ANSWERS,
         parameters=(
             Parameter(
-                *("header", "Content-Encoding", "how the body is packed"),
-                {"type": "string", "enum": ["identity", "gzip", "deflate", "zstd"]},
+                *("header", "Content-Encoding", "how the body is packed; empty: not at all"),
+                {"type": "string", "enum": ["", "identity", "gzip", "deflate", "zstd"]},
             ),
             Parameter("header", "Idempotency-Key", "the batch's name", VISIBLE_ASCII),
             Parameter("header", "Ingest-Crawl", "id of the crawl", VISIBLE_ASCII),
@@ -153,14 +143,14 @@ ROUTES = (
                 ]
             },
         },
-        problems=(404, 408, 409, 413, 415, 422, 503),
-        headers={200: _SHOWN_HEADERS, 202: ("Location", "Retry-After", *_SHOWN_HEADERS), 207: _SHOWN_HEADERS},
+        problems=(404, 408, 409, 413, 415, 422, 429, 503),
+        headers=HEADERS,
     ),
     Route(
         *("GET", "/v1/batches/{id}", show, "A batch as it is now"),
         answers={200: BatchView},
-        parameters=(_PREFER,),
-        problems=(404, 503),
+        parameters=(PREFER_WAIT,),
+        problems=(404, 410, 503),
         headers={200: ("Preference-Applied",)},
     ),
     Route(

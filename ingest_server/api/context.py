@@ -1,6 +1,7 @@
 """What the handlers work with: plain values and the doors."""
 
 import re
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,14 +13,16 @@ from pydantic import BaseModel
 
 from ingest_server.admission import Admission
 from ingest_server.api.recall import Recall
-from ingest_server.errors import BadRequest
-from ingest_server.model import TableName
+from ingest_server.errors import BadRequest, Forbidden
+from ingest_server.model import Keeping, TableName
+from ingest_server.parking.parking import Parking
 from ingest_server.ports import BatchQueue, Ledger, Sink
+from ingest_server.retries import Underway
 from ingest_server.statuses import Statuses
 from ingest_server.telemetry import Telemetry
-
-# Without tokens there is one owner who sees everything.
-EVERYONE = ""
+from ingest_server.tokens.grant import Grant
+from ingest_server.tokens.keeper import Tokens
+from ingest_server.tokens.rates import Budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,22 @@ class Limits:
     decoded_bytes: int = 64 * 2**20
     item_bytes: int = 8 * 2**20
     receive_seconds: float = 60.0
+    item_values: int = 500_000
+    batch_values: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask, from where, and at which rate."""
+
+    budgets: Budgets
+    tokens: Tokens | None = None
+    """None where none are wanted, nor ever will be."""
+    own_hosts_only: bool = True
+    """Whether a Host that is neither loopback's nor one of `hosts` is refused."""
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    """Web pages' origins that may ask from a browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,7 @@ class Context:
     admission: Admission
     queue: BatchQueue
     statuses: Statuses
+    parking: Parking
     sink: Sink
     ledger: Ledger
     telemetry: Telemetry
@@ -47,8 +67,12 @@ class Context:
     workers_alive: Callable[[], int]
     schema: str = "public"
     limits: Limits = Limits()
+    keeping: Keeping = field(default_factory=Keeping)
+    access: Access = field(default_factory=lambda: Access(Budgets(time.monotonic)))
     known_tables: set[TableName] = field(default_factory=set)
     """Tables that the catalogue had when it was asked: their batches are taken while it cannot be asked."""
+    underway: Underway = field(default_factory=Underway)
+    """Retries of dead letters that this server has accepted and not settled."""
     recall: Recall = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,9 +132,32 @@ class Route:
     """Status to the headers that its answer may have."""
 
 
-def owner_of(request: web.Request) -> str:  # noqa: ARG001  the request will tell once there are tokens
+GRANT: web.RequestKey[Grant] = web.RequestKey("grant", Grant)
+
+
+def grant_of(request: web.Request) -> Grant:
+    """What whoever asks may do."""
+    return request[GRANT]
+
+
+def owner_of(request: web.Request) -> str:
     """Whose batches this request may see."""
-    return EVERYONE
+    return request[GRANT].owner
+
+
+def check_granted(request: web.Request, table: TableName) -> None:
+    """Raise `Forbidden` where the token is not for this table. Whether there is such a table is not said."""
+    grant = request[GRANT]
+    if table not in grant.tables:
+        shown = table.shown(request.app[CONTEXT].schema)
+        raise Forbidden(f"the token of {grant.owner} is not for table {shown}", table=shown)
+
+
+def check_admin(request: web.Request) -> None:
+    """Raise `Forbidden` where the token is no administrator's."""
+    grant = request[GRANT]
+    if not grant.is_admin:
+        raise Forbidden(f"the token of {grant.owner} is no administrator's: [tokens.{grant.owner}] has no admin = true")
 
 
 def path_part(request: web.Request, name: str) -> str:

@@ -2,17 +2,18 @@
 
 import asyncio
 
-import orjson
 from aiohttp import web
-from pydantic import ValidationError
 
 from ingest_server import wire
 from ingest_server.admission import check_size
 from ingest_server.api.answers import answer
+from ingest_server.api.bodies import read_as
 from ingest_server.api.context import CONTEXT, Parameter, Route, owner_of, path_part
+from ingest_server.api.outcomes import preferences_of
 from ingest_server.api.protocol import body_of
+from ingest_server.api.reading import arriving_within
 from ingest_server.api.views import CrawlCloseBody, CrawlView
-from ingest_server.errors import BadRequest, NotFound, ReceiveTimeout, UnsupportedMedia
+from ingest_server.errors import NotFound, UnsupportedMedia
 from ingest_server.model import CrawlClose, CrawlTotals
 from ingest_server.statuses import until_all_settled
 
@@ -32,7 +33,7 @@ async def close(request: web.Request) -> web.Response:
     """Keep what the client counted, and answer with both sides' figures, when nothing is pending if that is preferred."""
     context = request.app[CONTEXT]
     crawl = _crawl(request)
-    preferences = wire.Preferences.parse(",".join(request.headers.getall("Prefer", [])))
+    preferences = preferences_of(request)
     said = await _read_close(request)
     owner = owner_of(request)
     await context.ledger.close_crawl(
@@ -78,22 +79,12 @@ async def _read_close(request: web.Request) -> CrawlCloseBody:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("a close is sent as it is, without Content-Encoding")
     body = bytearray()
-    seconds = request.app[CONTEXT].limits.receive_seconds
     check_size(request.content_length or 0, _CLOSE_BYTES, "bytes")
-    try:
-        async with asyncio.timeout(seconds):
-            async for piece in body_of(request):
-                body += piece
-                check_size(len(body), _CLOSE_BYTES, "bytes")
-    except TimeoutError:
-        raise ReceiveTimeout(f"the body did not arrive within {seconds:g} seconds") from None
-    try:
-        return CrawlCloseBody.model_validate(orjson.loads(body.removeprefix(wire.BOM)))
-    except orjson.JSONDecodeError:
-        raise BadRequest("the body is not JSON") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadRequest(f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from None
+    async with arriving_within(request.app[CONTEXT].limits.receive_seconds):
+        async for piece in body_of(request):
+            body += piece
+            check_size(len(body), _CLOSE_BYTES, "bytes")
+    return read_as(CrawlCloseBody, bytes(body))
 
 
 ROUTES = (

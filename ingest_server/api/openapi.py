@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from ingest_server.api.context import PATH_PARTS, Body, Parameter, Route
 from ingest_server.api.problems import MEDIA_TYPE
 from ingest_server.api.views import ProblemView
+from ingest_server.api.who import OPEN_PATHS
 
 _SCHEMAS = "#/components/schemas/{model}"
 _HEADERS: dict[str, dict[str, Any]] = {
@@ -18,6 +19,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "description": "`true`: a batch of this name was accepted before, and this is how it stands",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "WWW-Authenticate": {"description": "`Bearer`: a token is wanted", "schema": {"type": "string"}},
     "Location": {"description": "where the batch is looked at", "schema": {"type": "string"}},
     "Preference-Applied": {"description": "what was honoured of Prefer", "schema": {"type": "string"}},
     "Retry-After": {
@@ -25,13 +27,18 @@ _HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "integer", "minimum": 1, "maximum": 60},
     },
 }
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "a token of `ingest-server tokens create`; its name is the owner of what is sent",
+}
 # Any request may break HTTP's own rules (400), name a foreign Host (403) or meet an error that is ours to mend (500).
 _EVERYWHERE = (400, 403, 500)
-_COME_AGAIN = (409, 503)
+_COME_AGAIN = (409, 429, 503)
 
 
-def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
-    """The whole document."""
+def document(routes: Sequence[Route], version: str, *, tokens: bool = False) -> dict[str, Any]:
+    """The whole document; with `tokens` it says that a token is wanted."""
     models = {view for route in routes for body in route.answers.values() for view in _models(body)} | {ProblemView}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, definitions = models_json_schema([(model, "serialization") for model in ordered], ref_template=_SCHEMAS)
@@ -47,13 +54,14 @@ def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         },
         "paths": paths,
-        "components": {"schemas": definitions["$defs"]},
-    }
+        "components": {"schemas": definitions["$defs"]} | ({"securitySchemes": {"token": _BEARER}} if tokens else {}),
+    } | ({"security": [{"token": []}]} if tokens else {})
 
 
 def _operation(route: Route) -> dict[str, Any]:
+    is_open = route.path in OPEN_PATHS
     responses = {str(status): _response(route, status, body) for status, body in route.answers.items()}
-    for status in sorted({*route.problems, *_EVERYWHERE}):
+    for status in sorted({*route.problems, *_EVERYWHERE, *(() if is_open else (401,))}):
         responses.setdefault(str(status), _problem(status))
     parts = [
         {"in": "path", "name": name, "required": True, "schema": PATH_PARTS[name]}
@@ -65,6 +73,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "parameters": [*parts, *map(_parameter, route.parameters)],
         "responses": responses,
     }
+    if is_open:
+        operation["security"] = []
     if route.body:
         content = {media_type: {"schema": schema} for media_type, schema in route.body.items()}
         operation["requestBody"] = {"required": True, "content": content}
@@ -90,6 +100,8 @@ def _problem(status: int) -> dict[str, Any]:
         "description": HTTPStatus(status).phrase,
         "content": {MEDIA_TYPE: {"schema": _ref(ProblemView)}},
     }
+    if status == 401:
+        response["headers"] = {"WWW-Authenticate": _HEADERS["WWW-Authenticate"]}
     if status in _COME_AGAIN:
         response["headers"] = {"Retry-After": _HEADERS["Retry-After"]}
     return response

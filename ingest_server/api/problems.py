@@ -1,16 +1,14 @@
 """Every error as application/problem+json (RFC 9457): no stack trace, no SQL, no item's content."""
 
-import ipaddress
 import logging
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ingest_server.api.context import CONTEXT
 from ingest_server.api.views import ItemErrorView, ProblemView
-from ingest_server.errors import Forbidden, RequestRefused, SinkError
+from ingest_server.errors import RequestRefused, SinkError, Unauthorized
 from ingest_server.model import ERRORS_KEPT
 
 log = logging.getLogger("ingest_server.api")
@@ -31,7 +29,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if retry_after is None and error.status in (409, 503):
             retry_after = 1 if error.status == 409 else context.admission.retry_after()
         context.telemetry.request_refused(error.status, error.detail)
-        return problem(
+        response = problem(
             ProblemView(
                 type=f"urn:scrapy-batching:problem:{error.kind}",
                 title=error.title,
@@ -44,6 +42,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
                 retry_after=retry_after,
             )
         )
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="ingest-server"'
+        return response
     except SinkError as error:
         context.telemetry.request_refused(503, error.reason)
         # the reason names the database's host and roles: it stays in the log
@@ -58,15 +59,6 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         log.error("unexpected %s in %s %s", type(error).__name__, request.method, request.path, exc_info=_frames(error))
         return plain_problem(500, "an error that is ours; the server's log says where")
-
-
-@web.middleware
-async def own_host_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """On loopback a foreign Host is refused: a web page that rebinds its name to 127.0.0.1 must not reach the server."""
-    host = request.headers.get("Host")
-    if host is not None and not _is_loopback(host):
-        raise Forbidden("the Host header names another host than this one: ask for 127.0.0.1 or localhost")
-    return await handler(request)
 
 
 def problem(view: ProblemView) -> web.Response:
@@ -84,16 +76,6 @@ def plain_problem(status: int, detail: str, *, retry_after: int | None = None) -
     """A problem that has no type of its own."""
     title = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else "Error"
     return problem(ProblemView(type="about:blank", title=title, status=status, detail=detail, retry_after=retry_after))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if name == "localhost" or name.endswith(".localhost"):
-            return True
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _frames(error: Exception) -> Exception:

@@ -8,23 +8,25 @@ from aiohttp import web
 
 from ingest_server import wire
 from ingest_server.admission import Room, check_size
-from ingest_server.api.context import CONTEXT, Context, owner_of, path_part, table_named
-from ingest_server.api.protocol import body_of
+from ingest_server.api.context import CONTEXT, Context, check_granted, owner_of, path_part, table_named
+from ingest_server.api.rate import budget_of, spending
+from ingest_server.api.reading import Arrived, read_body
+from ingest_server.api.tables import check_share
 from ingest_server.errors import (
     BadRequest,
     Conflict,
     Misconfigured,
     NotFound,
     Overloaded,
-    ReceiveTimeout,
     SinkError,
-    TooLarge,
     Unprocessable,
 )
-from ingest_server.inflate import Inflater, inflater
+from ingest_server.inflate import inflater
 from ingest_server.model import Batch, BatchHead, Form, Settled, TableName
 from ingest_server.names import uuid7
+from ingest_server.splitting import check_values, split_in_turns
 from ingest_server.statuses import Waiting
+from ingest_server.tokens.rates import Budget
 
 # A frozen PostgreSQL says nothing for minutes: whoever sent the batch is told sooner to come again.
 _CATALOGUE_SECONDS = 10.0
@@ -49,6 +51,7 @@ class _Head:
     named: bool
     crawl: str | None
     strict: bool
+    budget: Budget
 
 
 async def receive(request: web.Request, preferences: wire.Preferences) -> Received:
@@ -60,16 +63,24 @@ async def receive(request: web.Request, preferences: wire.Preferences) -> Receiv
         check_size(request.content_length, context.limits.sent_bytes, "bytes")
     room = context.admission.enter(request.content_length)
     if not context.statuses.begin_receiving(head.owner, head.id):
+        room.give_back()
         raise Conflict("a batch of this name is being received right now", retry_after=1)
     try:
-        await _check_table(context, head.table)
-        body = await _read_body(request, room, body_decoder)
+        await check_table(context, head.table)
+        check_share(context, head.table, request.content_length or 0)
+        limits = context.limits
+        arrived = await read_body(
+            *(request, room, body_decoder),
+            sent_bytes=limits.sent_bytes,
+            decoded_bytes=limits.decoded_bytes,
+            seconds=limits.receive_seconds,
+        )
     except BaseException:
         _end(context, head, room)
         raise
     # A request that is cancelled from here on may have its batch in the queue: then it is accepted like any other.
-    accepting = asyncio.create_task(_accept(context, head, body), name=f"accept {head.id}")
-    del body
+    accepting = asyncio.create_task(_accept(context, head, arrived), name=f"accept {head.id}")
+    del arrived
 
     def ended(done: asyncio.Task[Received]) -> None:
         _end(context, head, room)
@@ -87,16 +98,19 @@ def _end(context: Context, head: _Head, room: Room) -> None:
 
 def _read_head(request: web.Request, preferences: wire.Preferences) -> _Head:
     owner = owner_of(request)
+    table = table_named(request, path_part(request, "table"))
+    check_granted(request, table)
     key = _single(request, "Idempotency-Key")
     crawl = _single(request, "Ingest-Crawl")
     return _Head(
         owner=owner,
-        table=table_named(request, path_part(request, "table")),
+        table=table,
         form=wire.form_of(_single(request, "Content-Type")),
         id=uuid7() if key is None else wire.batch_id(owner, key),
         named=key is not None,
         crawl=None if crawl is None else wire.crawl_id(crawl),
         strict=preferences.strict,
+        budget=budget_of(request),
     )
 
 
@@ -107,21 +121,22 @@ def _single(request: web.Request, name: str) -> str | None:
     return values[0] if values else None
 
 
-async def _check_table(context: Context, table: TableName) -> None:
+async def check_table(context: Context, table: TableName) -> None:
     """404 is said only after asking the catalogue; where it cannot be asked and the table is not known, 503.
 
     A table that is known is asked for again only once a worker could not write it.
     """
-    if table in context.known_tables and table not in context.telemetry.wrong_tables:
+    parked = context.parking.tables.get(table)
+    if table in context.known_tables and (parked is None or parked.cause == "refused"):
         return
     shown = table.shown(context.schema)
     try:
         async with asyncio.timeout(_CATALOGUE_SECONDS):
             spec = await context.sink.spec(table)
     except Misconfigured as error:
-        raise Overloaded(
-            f"table {shown} cannot be written as it is configured: the server's log says why", table=shown
-        ) from error
+        if table in context.known_tables:  # its batches wait until somebody mends it
+            return
+        raise _misconfigured(shown, error) from error
     except (SinkError, TimeoutError) as error:
         if table in context.known_tables:
             return
@@ -132,36 +147,12 @@ async def _check_table(context: Context, table: TableName) -> None:
     context.known_tables.add(table)
 
 
-async def _read_body(request: web.Request, room: Room, decoder: Inflater) -> bytes:
-    limits = request.app[CONTEXT].limits
-    pieces: list[bytes] = []
-    sent = decoded = 0
-    try:
-        async with asyncio.timeout(limits.receive_seconds):
-            async for arrived in body_of(request):
-                sent += len(arrived)
-                check_size(sent, limits.sent_bytes, "bytes")
-                for piece in decoder.feed(arrived):
-                    decoded += len(piece)
-                    check_size(decoded, limits.decoded_bytes, "decoded_bytes")
-                    room.take(len(piece))
-                    pieces.append(piece)
-                    if len(piece) > len(arrived):  # a piece that grew may be followed by hundreds: let others run
-                        await asyncio.sleep(0)
-    except TimeoutError:
-        raise ReceiveTimeout(f"the body did not arrive within {limits.receive_seconds:g} seconds") from None
-    decoder.finish()
-    return b"".join(pieces)
-
-
-async def _accept(context: Context, head: _Head, body: bytes) -> Received:
-    items = wire.split(body, head.form, context.limits.items)
+async def _accept(context: Context, head: _Head, arrived: Arrived) -> Received:
+    limits = context.limits
+    items = await split_in_turns(arrived.body, head.form, limits.items, limits.item_bytes)
     if not items:
         raise Unprocessable("there is no item in the body")
-    largest = max(map(len, items))
-    if largest > context.limits.item_bytes:
-        limit = context.limits.item_bytes
-        raise TooLarge(f"an item has {largest} bytes, of at most {limit}", limit=limit, limit_unit="item_bytes")
+    await check_values(items, item_values=limits.item_values, batch_values=limits.batch_values)
     batch = BatchHead(
         id=head.id,
         owner=head.owner,
@@ -169,13 +160,22 @@ async def _accept(context: Context, head: _Head, body: bytes) -> Received:
         crawl=head.crawl,
         form=head.form,
         total=len(items),
-        size=len(body),
-        fingerprint=wire.fingerprint(body),
+        size=len(arrived.body),
+        fingerprint=arrived.fingerprint,
         strict=head.strict,
         created_at=context.clock(),
-    ).with_body(body)
+    ).with_body(arrived.body)
     del items
-    if head.named and (known := await _sent_before(context, batch)) is not None:
+    with spending(head.budget, batch.total, batch.size):
+        received = await keep(context, batch, named=head.named)
+    if received.replayed:
+        head.budget.take(-batch.total, -batch.size)
+    return received
+
+
+async def keep(context: Context, batch: Batch, *, named: bool) -> Received:
+    """Put the batch onto the queue, unless one of its name was there before. The caller holds the name meanwhile."""
+    if named and (known := await _sent_before(context, batch)) is not None:
         context.telemetry.replayed(batch.id)
         return Received(known, replayed=True)
     if batch.strict:
@@ -186,6 +186,7 @@ async def _accept(context: Context, head: _Head, body: bytes) -> Received:
     if (entry := context.statuses.waiting(batch.owner, batch.id)) is not None:
         _check_same(entry.batch, batch)
         return Received(entry, replayed=True)
+    check_share(context, batch.table, batch.size, batch.total)
     await context.queue.put(batch)
     # Only now, so that nobody is told `journaled` before it is; no taker has it yet.
     entry = context.statuses.accepted(batch.head)
@@ -213,7 +214,13 @@ def _check_same(first: BatchHead | Settled, batch: BatchHead) -> None:
 async def _check_strictly(context: Context, batch: Batch) -> None:
     try:
         refusals = await context.sink.check(batch)
+    except Misconfigured as error:
+        raise _misconfigured(batch.table.shown(context.schema), error) from error
     except SinkError as error:
         raise Overloaded("a strict batch is checked first, and PostgreSQL cannot be asked now") from error
     if refusals:
         raise Unprocessable(f"{len(refusals)} of {batch.total} items of this strict batch are invalid", errors=refusals)
+
+
+def _misconfigured(table: str, error: Misconfigured) -> Overloaded:
+    return Overloaded(f"table {table} cannot be written as it is configured: {error.reason}", table=table)

@@ -1,20 +1,21 @@
-"""The server about itself: tables, probes, metrics, the published contract, and a page of links."""
+"""The server about itself: probes, metrics, the published contract, and a page of links."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest_server.api.answers import answer
-from ingest_server.api.context import CONTEXT, Context, Route
-from ingest_server.api.views import LiveView, ParkedView, ReadyView, TablesView, TableView
+from ingest_server.api.context import CONTEXT, Context, Route, check_admin, grant_of
+from ingest_server.api.views import LiveView, ReadyView
+from ingest_server.api.who import wants_tokens
 from ingest_server.errors import SinkError
-from ingest_server.model import TableName
+from ingest_server.tokens.grant import NOBODY
 
 # A probe waits no longer for PostgreSQL.
 _PING_SECONDS = 1.0
+_TOLD_TO_KNOWN = "ask with a token to be told why"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ingest-server</title>
 <h1>ingest-server</h1>
 <ul>
@@ -27,25 +28,6 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ingest-se
 <li><a href="/openapi.json">/openapi.json</a> the contract
 </ul></html>
 """
-
-
-async def tables(request: web.Request) -> web.Response:
-    """Every table that may be written."""
-    context = request.app[CONTEXT]
-    counts = context.telemetry.settled_counts()
-    views = [
-        TableView.of_spec(spec, context.schema, counts.get(spec.table, {}), _parked(context, spec.table))
-        for spec in await context.sink.tables()
-    ]
-    return answer(TablesView(tables=views))
-
-
-def _parked(context: Context, table: TableName) -> ParkedView | None:
-    trouble = context.telemetry.wrong_tables.get(table)
-    if trouble is None:
-        return None
-    waiting = context.statuses.waiting_for(table)
-    return ParkedView(since=datetime.fromtimestamp(trouble.since, UTC), reason=trouble.reason, waiting=waiting)
 
 
 async def live(request: web.Request) -> web.Response:  # noqa: ARG001  a handler's shape
@@ -61,9 +43,13 @@ async def ready(request: web.Request) -> web.Response:
         reasons.append("no worker is running")
     warnings = [] if await _sink_answers(context) else ["PostgreSQL is away: batches wait"]
     warnings += [
-        f"table {table.shown(context.schema)} cannot be written: {trouble.reason}"
-        for table, trouble in context.telemetry.wrong_tables.items()
+        f"table {table.shown(context.schema)} is parked: {parked.reason}"
+        for table, parked in context.parking.tables.items()
+        if table in grant_of(request).tables
     ]
+    warnings += [*context.telemetry.warnings, *context.telemetry.stale_files]
+    if grant_of(request) is NOBODY:  # a probe needs the status alone, and a stranger is told no more
+        reasons, warnings = [_TOLD_TO_KNOWN] * bool(reasons), [_TOLD_TO_KNOWN] * bool(warnings)
     view = ReadyView(ready=not reasons, reasons=reasons, warnings=warnings)
     return answer(view, 503 if reasons else 200)
 
@@ -81,6 +67,7 @@ async def _sink_answers(context: Context) -> bool:
 
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus' text format."""
+    check_admin(request)
     body = generate_latest(request.app[CONTEXT].telemetry.registry)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -90,12 +77,14 @@ async def page(request: web.Request) -> web.Response:  # noqa: ARG001  a handler
     return web.Response(text=_PAGE, content_type="text/html")
 
 
-OPENAPI: web.AppKey[bytes] = web.AppKey("openapi", bytes)
+OPENAPI: web.AppKey[tuple[bytes, bytes]] = web.AppKey("openapi", tuple[bytes, bytes])
+"""The contract of a server without tokens, and of one that wants them."""
 
 
 async def openapi(request: web.Request) -> web.Response:
     """The contract as OpenAPI 3.1, generated from the routes."""
-    return web.Response(body=request.app[OPENAPI], content_type="application/json")
+    body = request.app[OPENAPI][wants_tokens(request.app[CONTEXT])]
+    return web.Response(body=body, content_type="application/json")
 
 
 def as_json(document: object) -> bytes:
@@ -104,7 +93,6 @@ def as_json(document: object) -> bytes:
 
 
 ROUTES = (
-    Route("GET", "/v1/tables", tables, "Tables and how they are written", {200: TablesView}, problems=(503,)),
     Route("GET", "/livez", live, "Whether the event loop turns", {200: LiveView}),
     Route("GET", "/readyz", ready, "Whether batches are taken in", {200: ReadyView, 503: ReadyView}),
     Route("GET", "/metrics", metrics, "Metrics for Prometheus", {200: "text/plain"}),

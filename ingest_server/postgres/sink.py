@@ -1,23 +1,27 @@
 """PostgreSQL as a sink: one transaction settles a batch, rows and dead letters and the ledger's row together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import perf_counter
 
 import asyncpg
 
-from ingest_server.errors import Contended, Misconfigured
-from ingest_server.model import Batch, Refusal, Settled, TableName, TableSpec
-from ingest_server.postgres import dead_letters, ledger
-from ingest_server.postgres.catalogue import Connection
-from ingest_server.postgres.plans import Plan, Plans
-from ingest_server.postgres.pool import connection
-from ingest_server.postgres.rows import Decoded
-from ingest_server.postgres.search import is_of_a_row, write_what_can_be
-from ingest_server.postgres.sqlstate import Sort, described, sort_error
-from ingest_server.postgres.transactions import savepoint, transaction
-from ingest_server.postgres.writer import Counts
-from ingest_server.wire import split
+from ingest_server.errors import Contended
+from ingest_server.model import Batch, BatchHead, BuriedItem, Refusal, Settled, TableName, TableSpec
+from ingest_server.postgres.connections.pool import connection, misconfigured
+from ingest_server.postgres.connections.sqlstate import Sort, sort_error
+from ingest_server.postgres.connections.transactions import savepoint, transaction
+from ingest_server.postgres.ledger import dead_letters, ledger, retries
+from ingest_server.postgres.tables.catalogue import Connection
+from ingest_server.postgres.tables.plans import Plan, Plans
+from ingest_server.postgres.writing.counts import Counts
+from ingest_server.postgres.writing.isolated import is_of_a_row
+from ingest_server.postgres.writing.refusals import refusals_from
+from ingest_server.postgres.writing.rows import Decoded, Rows
+from ingest_server.postgres.writing.search import write_what_can_be
+from ingest_server.splitting import split_in_turns
+from ingest_server.telemetry import Telemetry
 
 # Once as it stands, once carefully, and again for as many changes of the table's shape; then it is left for later.
 _TRIES = 4
@@ -45,13 +49,26 @@ class _Prepared:
     decoded: Decoded
 
 
-class PostgresSink:
-    """`ingest_server.ports.Sink` over one database."""
+def _bury_all(batch: BatchHead, refusals: Sequence[Refusal]) -> None:
+    """Nobody objects."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", plans: Plans, clock: Callable[[], datetime]) -> None:
+
+class PostgresSink:
+    """`ingest_server.ports.Sink` over one database. `judge` may raise before a batch's refused items are buried."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        plans: Plans,
+        clock: Callable[[], datetime],
+        judge: Callable[[BatchHead, Sequence[Refusal]], None] = _bury_all,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._pool = pool
         self._plans = plans
         self._clock = clock
+        self._judge = judge
+        self._telemetry = telemetry
 
     async def spec(self, table: TableName) -> TableSpec | None:
         """The table's shape, or None where there is none and none is made."""
@@ -76,12 +93,19 @@ class PostgresSink:
         """Settle the batch: see `ingest_server.ports.Sink`."""
         careful = reloaded = False
         prepared: _Prepared | None = None
+        began: float | None = None
         for _ in range(_TRIES):
             prepared = prepared or await self._prepare(batch)
+            began = began or perf_counter()
             try:
-                return await self._settle(prepared, careful=careful, reloaded=reloaded)
+                settled = await self._settle(prepared, careful=careful, reloaded=reloaded)
+                if self._telemetry is not None:
+                    self._telemetry.written(prepared.plan.spec.mode, perf_counter() - began)
+                return settled
             except _RefusedRowsError:
                 careful = True
+                if self._telemetry is not None:
+                    self._telemetry.isolating(batch.table)
             except _ShapeChangedError:
                 self._plans.forget(batch.table)
                 prepared, reloaded = None, True
@@ -92,15 +116,16 @@ class PostgresSink:
         if plan is None:
             async with connection(self._pool) as one:
                 plan = await self._plans.plan(one, batch.table)
-        items = split(batch.body, batch.form)
-        return _Prepared(batch, plan, items, await plan.decoder(batch).decode(items))
+        items = await split_in_turns(batch.body, batch.form)
+        decoder = plan.decoder(retries.with_crawl(batch) if batch.form == "retry" else batch)
+        return _Prepared(batch, plan, items, await decoder.decode(items))
 
     async def _settle(self, prepared: _Prepared, *, careful: bool, reloaded: bool) -> Settled:
-        writer, groups = prepared.plan.writer, prepared.decoded.groups
+        writer = prepared.plan.writer
         async with connection(self._pool) as one:
             try:
                 async with transaction(one, writer.prelude):
-                    settled = await self._transact(one, prepared, careful=careful)
+                    settled, groups = await self._transact(one, prepared, careful=careful)
             except _SettledElsewhereError:
                 return await self._absorbed(one, prepared)
             except Exception as error:
@@ -112,9 +137,13 @@ class PostgresSink:
                 writer.committed(one, groups)
             return settled
 
-    async def _transact(self, one: Connection, prepared: _Prepared, *, careful: bool) -> Settled:
+    async def _transact(self, one: Connection, prepared: _Prepared, *, careful: bool) -> tuple[Settled, Sequence[Rows]]:
+        """What became of the batch, and the rows that were to be written."""
         batch, plan, decoded = prepared.batch, prepared.plan, prepared.decoded
         await self._open(one, batch, plan)
+        held = await retries.Held.of(one, batch) if batch.form == "retry" else None
+        if held is not None:
+            decoded = held.still_wanted(decoded)
         refusals = {refusal.index: refusal for refusal in decoded.refusals}
         counts = Counts()
         if not (batch.strict and refusals):
@@ -123,11 +152,18 @@ class PostgresSink:
                 refusals |= found
             else:
                 counts = await plan.writer.write(one, decoded.groups)
+        if batch.form != "retry":  # its items were refused before: they say nothing new of the table
+            self._judge(batch, list(refusals.values()))
         if batch.strict and refusals:
             refusals = _strictly(batch.total, refusals)
         now = self._clock()
-        ordered = [refusals[index] for index in sorted(refusals)]
-        errors = await dead_letters.bury(one, batch, prepared.items, ordered, now) if ordered else ()
+        errors: tuple[BuriedItem, ...] = ()
+        if held is not None:
+            ordered = _ordered(refusals | held.refusals)
+            errors = await held.settle(one, counts, ordered, now)
+            counts += Counts(unchanged=len(held.stored))
+        elif ordered := _ordered(refusals):
+            errors = await dead_letters.bury(one, batch, prepared.items, ordered, now)
         settled = Settled(
             id=batch.id,
             table=batch.table,
@@ -141,11 +177,12 @@ class PostgresSink:
             errors=errors,
             created_at=batch.created_at,
             completed_at=now,
+            altered=decoded.altered,
         )
         _check_sum(settled)
         if not await ledger.enter(one, batch, settled):
             raise _SettledElsewhereError
-        return settled
+        return settled, decoded.groups
 
     async def _open(self, one: Connection, batch: Batch, plan: Plan) -> None:
         """Under the lock: the batch must be new, and the table what the rows and asyncpg's statements were made for."""
@@ -175,6 +212,8 @@ class PostgresSink:
             Refusal(index, "conflict", "the batch's name was used before with another body")
             for index in range(batch.total)
         ]
+        if batch.form == "retry":  # its letters are where they were
+            return replace(known, total=batch.total, inserted=0, updated=0, unchanged=0, failed=batch.total)
         async with transaction(one, dead_letters.PRELUDE):
             errors = await dead_letters.bury_once(one, batch, prepared.items, refusals, self._clock())
         return replace(known, total=batch.total, inserted=0, updated=0, unchanged=0, failed=batch.total, errors=errors)
@@ -183,11 +222,15 @@ class PostgresSink:
 async def _search(one: Connection, plan: Plan, decoded: Decoded, *, strict: bool) -> tuple[Counts, dict[int, Refusal]]:
     """Write all rows that can be written, or, where the batch is strict and one cannot, none."""
     async with savepoint(one) as undo:
-        counts, refusals = await write_what_can_be(one, plan.writer, decoded.groups)
-        if strict and refusals:
+        counts, refused = await write_what_can_be(one, plan.writer, decoded.groups)
+        if strict and refused:
             await undo()
             counts = Counts()
-    return counts, refusals
+    return counts, await refusals_from(one, plan.spec, refused)
+
+
+def _ordered(refusals: Mapping[int, Refusal]) -> list[Refusal]:
+    return [refusals[index] for index in sorted(refusals)]
 
 
 def _strictly(total: int, refusals: dict[int, Refusal]) -> dict[int, Refusal]:
@@ -208,7 +251,7 @@ def _sorted(error: Exception, *, careful: bool, reloaded: bool) -> Exception | N
         case Sort.SHAPE if not reloaded:
             return _ShapeChangedError()
         case Sort.SHAPE if not is_of_a_row(error):
-            return Misconfigured(described(error))
+            return misconfigured(error)
         case Sort.DATA | Sort.TIME_LIMIT | Sort.SHAPE if not careful:
             return _RefusedRowsError()
     return None

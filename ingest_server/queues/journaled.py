@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from ingest_server.errors import Overloaded
-from ingest_server.model import Ack, Batch, BatchHead
+from ingest_server.model import Ack, Batch, BatchHead, TableName
 from ingest_server.queues.files import Place, Placed, Unreadable
 from ingest_server.queues.folder import JournalFolder
 from ingest_server.queues.line import Lined
+from ingest_server.queues.share import USUAL_SHARE, Share
 from ingest_server.queues.writer import JournalWriter, Pace
 from ingest_server.telemetry import Telemetry
 
@@ -31,6 +32,7 @@ class Bounds:
     journal_bytes: int
     held_bytes: int
     held_items: int
+    parked_share: Share = USUAL_SHARE
 
 
 class JournaledQueue(Lined[_Entry]):
@@ -48,7 +50,8 @@ class JournaledQueue(Lined[_Entry]):
         lost: Callable[[BatchHead], None],
         pace: Pace | None = None,
     ) -> None:
-        super().__init__()
+        # A batch on a siding may stay for days: its body waits on the disk.
+        super().__init__(parked=self._let_go)
         self._telemetry = telemetry
         self._bounds = bounds
         self._tell_restored = restored
@@ -68,6 +71,19 @@ class JournaledQueue(Lined[_Entry]):
         if self._line and self.journal_bytes + _LEAST_BYTES > self._bounds.journal_bytes:
             return f"the journal is full: {self.journal_bytes} bytes wait, of at most {self._bounds.journal_bytes}"
         return None
+
+    def share_is_taken(self, table: TableName, size: int = 0, items: int = 0) -> bool:  # noqa: ARG002  bytes are all
+        """Whether a batch must be refused because its table is parked, and has its share of the journal."""
+        if not self._line.sidings.is_parked(table):
+            return False
+        own, parked = self.waiting(table), self.parked
+        return self._bounds.parked_share.is_taken(
+            own.batches,
+            own.bytes + own.batches * _LEAST_BYTES,
+            parked.bytes + parked.batches * _LEAST_BYTES,
+            size + _LEAST_BYTES,
+            of=self._bounds.journal_bytes,
+        )
 
     async def open(self) -> None:
         """Begin; what was left in the folder comes back now, later what others leave. Raises `StartRefused`."""

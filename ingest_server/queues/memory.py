@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 from ingest_server.errors import Overloaded
-from ingest_server.model import Ack, Batch, BatchHead
+from ingest_server.model import Ack, Batch, BatchHead, TableName
 from ingest_server.queues.line import Lined
+from ingest_server.queues.share import USUAL_SHARE, Share
 
 
 class MemoryQueue(Lined[Batch]):
@@ -12,15 +13,16 @@ class MemoryQueue(Lined[Batch]):
 
     promise: Ack = "memory"
 
-    def __init__(self, *, max_items: int, max_bytes: int) -> None:
+    def __init__(self, *, max_items: int, max_bytes: int, parked_share: Share = USUAL_SHARE) -> None:
         super().__init__()
+        self._share = parked_share
         self._max_items = max_items
         self._max_bytes = max_bytes
 
     @property
     def held_bytes(self) -> int:
         """All of them: there is no other place."""
-        return self._line.bytes
+        return self.bytes
 
     @property
     def full(self) -> str | None:
@@ -30,6 +32,15 @@ class MemoryQueue(Lined[Batch]):
         if self._line and self.bytes >= self._max_bytes:
             return f"the queue is full: {self.bytes} bytes wait"
         return None
+
+    def share_is_taken(self, table: TableName, size: int = 0, items: int = 0) -> bool:
+        """Whether a batch must be refused because its table is parked, and has its share of the room."""
+        if not self._line.sidings.is_parked(table):
+            return False
+        own, parked = self.waiting(table), self.parked
+        return self._share.is_taken(own.batches, own.bytes, parked.bytes, size, of=self._max_bytes) or (
+            self._share.is_taken(own.batches, own.items, parked.items, items, of=self._max_items)
+        )
 
     async def open(self) -> None:
         """Nothing was left by anyone."""

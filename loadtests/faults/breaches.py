@@ -46,7 +46,7 @@ class _Unsynced:
 
 def _no_ledger() -> None:
     """A batch that the ledger knows is written once more: whatever is delivered twice is stored twice."""
-    ledger = "ingest_server.postgres.ledger"
+    ledger = "ingest_server.postgres.ledger.ledger"
     asked, entered = _of(ledger, "open_batch"), _of(ledger, "enter")
 
     async def open_batch(one: Any, batch: Any) -> tuple[str, bool]:

@@ -15,8 +15,8 @@ import asyncpg
 import psutil
 
 from ingest_server.errors import EmbeddedUnavailable
-from ingest_server.postgres.account import Account
-from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.embedded.account import Account
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres
 
 T = TypeVar("T")
 
@@ -54,6 +54,11 @@ class Postgres:
         if port is not None:
             return f"postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"
         return self._embedded.dsn.replace("/postgres?", f"/{quote(database)}?")
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's own directory."""
+        return self._embedded.data
 
     @property
     def pid(self) -> int:

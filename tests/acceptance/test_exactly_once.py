@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres
 from tests.acceptance.once import BODY, KINDS, NOTHING, counted, empty, make_tables, one_copy, send, servers_over
 from tests.asking import Answer, Asker, locked, wire_to
 from tests.conftest import dsn_of

@@ -43,7 +43,7 @@ def test_the_quick_start_of_the_readme(project: Path, free_port: int) -> None:
     commands = console(ROOT / "README.md")
     assert "ingest-server run" in commands
     crawl = next(command for command in commands if command.startswith("scrapy crawl"))
-    look = next(command for command in commands if command.startswith("ingest-server psql"))
+    look = next(command for command in commands if command.startswith("ingest-server database psql"))
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -70,7 +70,14 @@ def test_the_quick_start_of_the_readme(project: Path, free_port: int) -> None:
         assert "'batching/items/enqueued': 1234" in done.stderr
         assert "'batching/items/delivered': 1234" in done.stderr
         one = subprocess.run(
-            ["ingest-server", "psql", "-At", "-c", "SELECT item FROM your_spider WHERE item->>'number' = '7'"],
+            [
+                "ingest-server",
+                "database",
+                "psql",
+                "-At",
+                "-c",
+                "SELECT item FROM your_spider WHERE item->>'number' = '7'",
+            ],
             cwd=project,
             env=environment,
             capture_output=True,

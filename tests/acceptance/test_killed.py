@@ -42,7 +42,7 @@ PostgresSink.write = write_and_die
 # COMMIT is sent and its answer never read: nobody here knows whether it was carried out.
 DIES_IN_COMMIT = """
 import asyncio, os, signal
-from ingest_server.postgres.pool import ShapedConnection
+from ingest_server.postgres.connections.pool import ShapedConnection
 execute = ShapedConnection.execute
 async def execute_and_die(one, query, *arguments, **more):
     if query != "COMMIT":

@@ -113,7 +113,7 @@ async def test_the_bad_ones_are_dead_letters_and_their_neighbours_are_there(
     assert (settled["succeeded"], settled["failed"], settled["status"]) == (114, 7, "completed")
     errors = {error["index"]: (error["code"], error["column"]) for error in settled["errors"]}  # type: ignore[attr-defined]
     assert errors == {
-        3: ("23514", None), 23: ("invalid", "title"), 43: ("invalid", "artist"), 63: ("22003", "width"),
+        3: ("23514", "year"), 23: ("invalid", "title"), 43: ("invalid", "artist"), 63: ("22003", "width"),
         83: ("invalid", "extra"), 103: ("invalid", "acquired"), 120: ("invalid", None),
     }  # fmt: skip
     assert await sql.fetchval("SELECT count(*) FROM artworks") == 114

@@ -1,45 +1,14 @@
 """What every `BatchQueue` promises, its words in ingest_server/ports.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from ingest_server.errors import Overloaded
 from ingest_server.model import Batch
-from ingest_server.ports import BatchQueue
-from ingest_server.queues.memory import MemoryQueue
 from tests import make
-from tests.journals import journaled, until
-
-SECONDS = 10
-Make = Callable[..., Awaitable[BatchQueue]]
-
-
-@pytest.fixture(params=["memory", "journaled", "journaled, no body in memory"])
-async def make_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
-    """Makes queues that hold so many batches of two small items, and are closed at the end."""
-    made: list[BatchQueue] = []
-
-    async def make(room: int = 1000) -> BatchQueue:
-        if request.param == "memory":
-            queue: BatchQueue = MemoryQueue(max_items=2 * room, max_bytes=100_000)
-        else:
-            held = 0 if "no body" in request.param else 10_000
-            queue = journaled(tmp_path, journal_bytes=room * 4200, held_bytes=held)
-        made.append(queue)
-        await queue.open()
-        return queue
-
-    yield make
-    for queue in made:
-        await queue.close()
-
-
-async def take(queue: BatchQueue) -> Batch:
-    async with asyncio.timeout(SECONDS):
-        return await anext(aiter(queue))
+from tests.contracts.queues import Make, take
+from tests.journals import SECONDS, until
 
 
 async def test_what_was_put_comes_out_in_order_and_is_counted_until_it_is_acknowledged(make_queue: Make) -> None:

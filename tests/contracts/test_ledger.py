@@ -1,13 +1,19 @@
 """What every `Ledger` promises, its words in ingest_server/ports.py."""
 
-from uuid import uuid4
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID, uuid4
 
 import pytest
 
 from ingest_server.errors import Unavailable
-from ingest_server.model import CrawlClose, Status, TableName
+from ingest_server.model import CrawlClose, DeadLetter, Status, TableName
 from ingest_server.ports import BatchFilter, LetterFilter, LetterGroup
 from tests import make
+
+
+def place(letter: DeadLetter) -> tuple[datetime, UUID]:
+    return letter.created_at, letter.id
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ async def test_what_never_was_is_none(world) -> None:
     assert await world.ledger.crawl("", "c", []) is None
     assert list(await world.ledger.batches("", BatchFilter())) == []
     assert list(await world.ledger.dead_letters("", LetterFilter())) == []
-    assert list(await world.ledger.groups("")) == []
+    assert list(await world.ledger.groups("", LetterFilter())) == []
 
 
 async def test_batches_come_newest_first_filtered_and_in_pages(things) -> None:
@@ -34,7 +40,8 @@ async def test_batches_come_newest_first_filtered_and_in_pages(things) -> None:
     ledger = things.ledger
     assert list(await ledger.batches("", BatchFilter())) == settled
     first = await ledger.batches("", BatchFilter(limit=4))
-    assert [*first, *await ledger.batches("", BatchFilter(limit=4, before=first[-1].id))] == settled
+    place = (first[-1].completed_at, first[-1].id)
+    assert [*first, *await ledger.batches("", BatchFilter(limit=4, before=place))] == settled
     failed = [one for one in settled if one.status is Status.FAILED]
     assert list(await ledger.batches("", BatchFilter(status=Status.FAILED))) == failed
     odd = [one for one in settled if one.crawl == "crawl-1"]
@@ -71,15 +78,63 @@ async def test_dead_letters_come_newest_first_filtered_grouped_and_in_pages(thin
     letters = list(await ledger.dead_letters("", LetterFilter()))
     assert [letter.code for letter in letters] == ["23505", "invalid", "invalid", "invalid"]
     first = await ledger.dead_letters("", LetterFilter(limit=3))
-    assert [*first, *await ledger.dead_letters("", LetterFilter(limit=3, before=first[-1].id))] == letters
+    assert [*first, *await ledger.dead_letters("", LetterFilter(limit=3, after=place(first[-1])))] == letters
     assert list(await ledger.dead_letters("", LetterFilter(code="23505"))) == letters[:1]
     assert list(await ledger.dead_letters("", LetterFilter(crawl="c"))) == letters[1:]
     table = TableName("public", "things")
     assert list(await ledger.dead_letters("", LetterFilter(table=table))) == letters
     assert list(await ledger.dead_letters("", LetterFilter(table=TableName("public", "others")))) == []
-    groups = list(await ledger.groups(""))
+    groups = list(await ledger.groups("", LetterFilter()))
     assert groups[0] == LetterGroup(table, "invalid", None, 3)
     assert (groups[1].code, groups[1].count) == ("23505", 1)
+
+
+async def test_dead_letters_come_by_column_oldest_first_and_within_so_many_bytes(things) -> None:
+    for number in (1, 1, 1, 1):
+        await things.sink.write(make.batch({"a": number, "b": "x" * 10} if number else b"{"))
+    await things.sink.write(make.batch(b"broken", crawl="c"))
+    ledger = things.ledger
+    newest_first = list(await ledger.dead_letters("", LetterFilter()))
+    oldest_first = list(await ledger.dead_letters("", LetterFilter(oldest_first=True)))
+    assert oldest_first == newest_first[::-1]
+    for size in (1, 2, 3):
+        pages, after = [], None
+        while page := await ledger.dead_letters("", LetterFilter(limit=size, after=after, oldest_first=True)):
+            pages += page
+            after = place(page[-1])
+        assert pages == oldest_first
+    for bytes_, most in ((1, 1), (len(oldest_first[0].raw) + 1, 2), (2**20, 1000)):
+        page = await ledger.dead_letters("", LetterFilter(bytes=bytes_, oldest_first=True))
+        assert list(page) == oldest_first[:most]
+    unnamed = [letter for letter in newest_first if letter.column is None]
+    assert list(await ledger.dead_letters("", LetterFilter(column=""))) == unnamed
+    assert list(await ledger.dead_letters("", LetterFilter(column="no such"))) == []
+    assert sum(group.count for group in await ledger.groups("", LetterFilter(crawl="c"))) == 1
+
+
+async def test_a_deleted_letter_is_gone_and_the_pages_behind_it_are_not(things) -> None:
+    for _ in range(4):
+        await things.sink.write(make.batch(b"broken"))
+    ledger = things.ledger
+    letters = list(await ledger.dead_letters("", LetterFilter()))
+    assert not await ledger.delete_letter("other", letters[1].id)
+    assert await ledger.delete_letter("", letters[1].id)
+    assert not await ledger.delete_letter("", letters[1].id)
+    assert await ledger.dead_letter("", letters[1].id) is None
+
+
+async def test_letters_that_are_there_are_left_alone_by_an_import(things) -> None:
+    await things.sink.write(make.batch(b"broken", b"too", crawl="c"))
+    ledger = things.ledger
+    letters = list(await ledger.dead_letters("", LetterFilter()))
+    changed = [replace(letter, message="changed") for letter in letters]
+    assert await ledger.import_letters("", changed) == 0
+    await ledger.delete_letter("", letters[0].id)
+    assert await ledger.import_letters("", [*changed, *changed]) == 1
+    found = {letter.id: letter for letter in await ledger.dead_letters("", LetterFilter())}
+    assert found == {letters[0].id: changed[0], letters[1].id: letters[1]}
+    assert await ledger.import_letters("other", letters) == 2
+    assert await ledger.retried("", letters[0].id, None) is None
 
 
 async def test_an_owner_never_sees_another_owners(things) -> None:
@@ -92,7 +147,7 @@ async def test_an_owner_never_sees_another_owners(things) -> None:
         assert (await ledger.crawl(owner, "c", []) is not None) is sees
         assert bool(await ledger.dead_letters(owner, LetterFilter())) is sees
         assert (await ledger.dead_letter(owner, settled.errors[0].dead_letter) is not None) is sees
-        assert bool(await ledger.groups(owner)) is sees
+        assert bool(await ledger.groups(owner, LetterFilter())) is sees
 
 
 async def test_a_ledger_that_is_away_says_so(world) -> None:
@@ -105,7 +160,10 @@ async def test_a_ledger_that_is_away_says_so(world) -> None:
         ledger.close_crawl("", "c", CrawlClose(1)),
         ledger.dead_letters("", LetterFilter()),
         ledger.dead_letter("", uuid4()),
-        ledger.groups(""),
+        ledger.groups("", LetterFilter()),
+        ledger.delete_letter("", uuid4()),
+        ledger.import_letters("", []),
+        ledger.retried("", uuid4(), None),
     ):
         with pytest.raises(Unavailable):
             await asked

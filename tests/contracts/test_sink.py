@@ -7,6 +7,7 @@ import pytest
 from ingest_server.errors import Misconfigured, Unavailable
 from ingest_server.model import Status, TableName
 from ingest_server.ports import LetterFilter
+from ingest_server.retries import Retry
 from tests import make
 
 
@@ -77,6 +78,22 @@ async def test_one_name_of_two_owners_is_two_batches(things) -> None:
     for number, owner in enumerate(("one", "other")):
         assert (await things.sink.write(make.batch({"a": number}, id=name, owner=owner))).inserted == 1
     assert await things.rows("things") == [0, 1]
+
+
+async def test_a_retry_that_is_stored_takes_its_letter_away_and_one_that_is_refused_keeps_it(things) -> None:
+    sent = make.batch({"a": "x"}, {"a": "y"}, {"a": "z"}, {"a": 5}, crawl="c")
+    names = [one.dead_letter for one in (await things.sink.write(sent)).errors]
+    await things.ledger.delete_letter("", names[2])
+    made = [Retry(name, 1, "c", b'{"a": %d}' % value) for name, value in zip(names, (1, 5, 3), strict=True)]
+    settled = await things.sink.write(make.retry("", made))
+    assert (settled.crawl, settled.inserted, settled.failed) == (None, 1, 2)
+    assert [(one.refusal.code, one.dead_letter) for one in settled.errors] == [("23505", names[1]), ("gone", names[2])]
+    assert await things.rows("things") == [1, 5]
+    (left,) = await things.ledger.dead_letters("", LetterFilter())
+    assert (left.id, left.attempts, left.code, left.raw) == (names[1], 2, "23505", b'{"a":"y"}')
+    again = await things.sink.write(make.retry("", made))
+    assert (again.id, again.inserted, again.failed, again.completed_at) == (settled.id, 1, 2, settled.completed_at)
+    assert await things.rows("things") == [1, 5]
 
 
 async def test_checking_finds_what_validation_finds_and_stores_nothing(things) -> None:

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from ingest_server.audit.spooled import Left, Refused, Spools, Tallied, read_spools, undelivered
 from ingest_server.model import CrawlClose
-from ingest_server.spooled import Left, Refused, Spools, Tallied, read_spools, undelivered
 from scrapy_batching.batching.batch import Batch
 from scrapy_batching.names import half_name, uuid7
 from scrapy_batching.spool.folder import RunFolder

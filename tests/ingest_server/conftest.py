@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from ingest_server.postgres.embedded import EmbeddedPostgres
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres
 from tests.asking import Asker
 from tests.conftest import dsn_of
 from tests.running import RunningServer, running_server

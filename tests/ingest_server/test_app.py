@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from ingest_server.errors import StartRefused
-from ingest_server.models import load_models
-from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
+from ingest_server.models.loading import load_models
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres, temporary_postgres
 from ingest_server.settings import Settings
 from tests.asking import Asker, locked, until_blocked
 from tests.ingest_server.api.problems import is_problem

@@ -1,12 +1,11 @@
 """The command line."""
 
-import logging
-
 import pytest
 from typer.testing import CliRunner
 
-from ingest_server import cli as program
-from ingest_server.settings import Settings, environment_name, flag_name
+from ingest_server.cli import cli
+from ingest_server.commands import run as run_command
+from ingest_server.settings import WITHOUT_FLAG, Settings, environment_name, flag_name
 
 
 @pytest.fixture
@@ -18,19 +17,19 @@ def served(monkeypatch) -> list[Settings]:
         announce("http://127.0.0.1:1")
         return 0
 
-    monkeypatch.setattr(program, "serve", serve)
-    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    monkeypatch.setattr(run_command, "serve", serve)
+    monkeypatch.setattr(run_command, "write_logs", lambda level, form: None)
     return seen
 
 
 def run(*arguments: str):
-    return CliRunner().invoke(program.cli, ["run", *arguments], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+    return CliRunner().invoke(cli, ["run", *arguments], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
 
 def test_every_setting_is_a_flag_with_its_variable_in_the_help() -> None:
     text = run("--help").output
     for name, field in Settings.model_fields.items():
-        if name != "table":
+        if name not in WITHOUT_FLAG:
             assert flag_name(name) in text
             assert environment_name(name) in " ".join(text.split())
             assert field.description
@@ -62,16 +61,3 @@ def test_a_mistake_is_one_line_and_exit_code_1(served: list[Settings]) -> None:
 def test_a_flag_that_is_not_there_is_a_mistake_of_use(served: list[Settings]) -> None:
     assert run("--nonsense").exit_code == 2
     assert served == []
-
-
-def test_a_fact_is_one_line_whatever_a_table_is_called() -> None:
-    record = logging.LogRecord("x", logging.INFO, "", 0, "table %s", ("a\n2026 ERROR forged\x1b[2J→ü",), None)
-    assert program._OneLine("%(levelname)s %(message)s").format(record) == "INFO table a\\n2026 ERROR forged\\x1b[2J→ü"
-
-
-def test_psql_without_a_database_says_where_to_start_it(tmp_path) -> None:
-    done = CliRunner().invoke(program.cli, ["psql", "--data-dir", str(tmp_path / "none"), "-c", "SELECT 1"])
-    assert done.exit_code == 1
-    assert f"there is no embedded PostgreSQL in {tmp_path / 'none'}: start where the server was started" in done.output
-    assert "before psql's own arguments" in done.output
-    assert not (tmp_path / "none").exists()

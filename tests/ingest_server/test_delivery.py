@@ -5,9 +5,12 @@ import pytest
 from ingest_server.backoff import Backoff
 from ingest_server.delivery import Aside, Delivery
 from ingest_server.errors import Contended, Misconfigured, Unavailable
+from ingest_server.parking.parking import Parking
+from ingest_server.queues.memory import MemoryQueue
 from ingest_server.telemetry import Telemetry
 from tests import make
-from tests.fakes import FakeSink
+from tests.fakes import FakeParkedTables, FakeSink
+from tests.make import NOON
 
 
 class World:
@@ -16,9 +19,12 @@ class World:
         self.sink.make_table("things")
         self.pauses: list[float] = []
         self.telemetry = Telemetry()
+        self.queue = MemoryQueue(max_items=1000, max_bytes=100_000)
+        self.parking = Parking(self.queue, FakeParkedTables(), self.telemetry, lambda: NOON)
         self.delivery = Delivery(
             self.sink,
             self.telemetry,
+            self.parking,
             pause=self._pause,
             chance=lambda _low, high: high,
             backoff=Backoff(0.1, 1.0),
@@ -58,9 +64,10 @@ async def test_a_lock_is_tried_again_and_then_waits_aside_longer_each_time(world
 
 
 async def test_a_table_that_nobody_can_write_waits_aside_at_once_and_is_told_of(world: World) -> None:
-    assert await world.deliver(Misconfigured("no such table")) == Aside(1.5)
+    assert await world.deliver(Misconfigured("no such table", code="42P01")) == Aside()
     assert world.pauses == []
-    assert world.telemetry.wrong_tables[world.batch.table].reason == "no such table"
+    parked = world.telemetry.wrong_tables[world.batch.table]
+    assert (parked.cause, parked.code, parked.reason) == ("configuration", "42P01", "no such table")
 
 
 async def test_what_nobody_has_listed_is_never_given_up_and_shows_no_content(world: World, caplog) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from ingest_server import statuses as room
-from ingest_server.model import BuriedItem, Refusal, Status, TableName
+from ingest_server.model import BuriedItem, Refusal, Status
 from ingest_server.statuses import Statuses, until_all_settled, until_settled
 from tests import make
 from tests.fakes import settled_of
@@ -100,4 +100,3 @@ async def test_batches_on_their_way_come_newest_first(statuses: Statuses) -> Non
     statuses.accepted(make.batch({}, owner="other", table="others"))
     assert [entry.batch for entry in statuses.of_owner("")] == [batches[2], batches[0], batches[1]]
     assert statuses.of_owner("", "c") == []
-    assert statuses.waiting_for(TableName("public", "things")) == 3

@@ -35,6 +35,20 @@ def test_the_elements_of_an_array_are_its_items(values: list) -> None:
         assert [json.loads(item) for item in wire.split(body.encode(), "json")] == values
 
 
+HALVES = [b"\\ud800", b"\\uDFFF", b"\\ud83d\\u0041", b"\\\\ud800", b"\\ud83d\\ude00", b", ]} [{", b"a"]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(HALVES), max_size=3).map(b"".join), min_size=1), st.sampled_from([b"", b" \n"])
+)
+@example([b"\\ud800", b"a"], b"")
+def test_half_of_a_surrogate_pair_in_an_array_is_its_own_items_fault(texts: list[bytes], blank: bytes) -> None:
+    items = [b'{"a": "' + text + b'"}' for text in texts]
+    array = b"[" + blank + (blank + b"," + blank).join(items) + blank + b"]" + blank
+    for body in (array, b'{"items": [7], "items": ' + array + b"}" + blank, b'{"items":' + blank + array + b"}"):
+        assert wire.split(wire.BOM + body, "json") == items
+
+
 @given(st.integers(0, 30), st.integers(1, 30), st.sampled_from(["ndjson", "json", "items"]), st.booleans())
 def test_more_items_than_are_allowed_are_too_many(count: int, most: int, form: str, many: bool) -> None:
     padding = ["0"] * count
@@ -71,6 +85,7 @@ def test_json_is_what_may_stand_inside_json(raw: bytes) -> None:
         ('WAIT = "10"', 10, False),
         ('wait="1\\0"', 10, False),
         ("wait=3600", 60, False),
+        ("wait=00000000000000000099999999999999999999", 60, False),
         ("wait=0, handling=strict", 0, True),
         ('respond-async,wait=5;foo="a,b" , Handling=STRICT', 5, True),
         ('foo="a, wait=3", wait=4', 4, False),

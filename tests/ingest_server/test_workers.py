@@ -7,12 +7,14 @@ import pytest
 from ingest_server.admission import DrainRate
 from ingest_server.delivery import Delivery
 from ingest_server.errors import Misconfigured
+from ingest_server.parking.parking import Parking
 from ingest_server.queues.memory import MemoryQueue
 from ingest_server.statuses import Statuses, until_settled
 from ingest_server.telemetry import Telemetry
 from ingest_server.workers import Workers
 from tests import make
-from tests.fakes import FakeSink
+from tests.fakes import FakeParkedTables, FakeSink
+from tests.make import NOON
 
 SECONDS = 10
 
@@ -25,7 +27,10 @@ class World:
         self.statuses = Statuses()
         self.telemetry = Telemetry()
         self.rate = DrainRate(asyncio.get_running_loop().time)
-        delivery = Delivery(self.sink, self.telemetry, pause=asyncio.sleep, chance=lambda low, _high: low)
+        self.parking = Parking(
+            self.queue, FakeParkedTables(), self.telemetry, lambda: NOON, chance=lambda low, _high: low
+        )
+        delivery = Delivery(self.sink, self.telemetry, self.parking, pause=asyncio.sleep, chance=lambda low, _high: low)
         self.workers = Workers(self.queue, delivery, self.statuses, self.telemetry, self.rate, count=count)
 
     async def accept(self, batch):

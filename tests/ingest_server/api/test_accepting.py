@@ -13,11 +13,12 @@ from ingest_server.admission import Admission, DrainRate
 from ingest_server.api.application import application, runner
 from ingest_server.api.context import Context
 from ingest_server.model import Batch
+from ingest_server.parking.parking import Parking
 from ingest_server.queues.memory import MemoryQueue
 from ingest_server.statuses import Statuses
 from ingest_server.telemetry import Telemetry
 from tests import make
-from tests.fakes import FakeLedger, FakeSink
+from tests.fakes import FakeLedger, FakeParkedTables, FakeSink
 from tests.journals import until
 
 SECONDS = 10
@@ -44,8 +45,11 @@ class World:
         rate = DrainRate(asyncio.get_running_loop().time)
         memory = SimpleNamespace(resident=0, limit=1)
         self.admission = Admission(self.queue, rate, memory, max_bytes=10_000)
+        telemetry = Telemetry()
+        parking = Parking(self.queue, FakeParkedTables(), telemetry, lambda: make.NOON)
         self.context = Context(
-            *(self.admission, self.queue, self.statuses, sink, self.ledger, Telemetry(), lambda: make.NOON, lambda: 1)
+            *(self.admission, self.queue, self.statuses, parking, sink, self.ledger, telemetry),
+            *(lambda: make.NOON, lambda: 1),
         )
         self.url = ""
         self.session: aiohttp.ClientSession

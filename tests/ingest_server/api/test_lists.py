@@ -265,3 +265,20 @@ def test_metrics_are_prometheus_text(asker: Asker, table: str) -> None:
     assert f'ingest_items_accepted_total{{table="{table}"}} 2.0' in text
     assert f'ingest_items_settled_total{{outcome="failed",table="{table}"}} 1.0' in text
     assert "ingest_queue_items 0.0" in text
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_ndjson"),
+    [
+        ("application/x-ndjson", True),
+        ("APPLICATION/X-NDJSON; charset=utf-8, */*;q=0.1", True),
+        ("application/json, application/x-ndjson;q=0.5", True),
+        ("application/x-ndjson;q=0", False),
+        ("application/x-ndjson;q=0.000, application/json", False),
+        ("application/x-ndjsonx", False),
+        ("*/*", False),
+    ],
+)
+def test_accept_decides_between_a_page_and_the_export(asker: Asker, accept: str, is_ndjson: bool) -> None:
+    media_type = asker.get("/v1/dead-letters?crawl=none", accept=accept).headers["Content-Type"]
+    assert media_type == ("application/x-ndjson" if is_ndjson else "application/json")

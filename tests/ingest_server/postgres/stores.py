@@ -10,17 +10,23 @@ import asyncpg
 import psutil
 from pydantic import BaseModel
 
-from ingest_server.app import now
 from ingest_server.model import Batch, Settled, TableName, TableOptions
-from ingest_server.postgres.embedded import EmbeddedPostgres
-from ingest_server.postgres.ledger import PostgresLedger
-from ingest_server.postgres.plans import Plans
-from ingest_server.postgres.pool import open_pool
+from ingest_server.postgres.connections.pool import open_pool
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres
+from ingest_server.postgres.ledger.ledger import PostgresLedger
 from ingest_server.postgres.sink import PostgresSink
+from ingest_server.postgres.tables.plans import Plans
+from ingest_server.serving.assembly import now
 
 
 def name(text: str) -> TableName:
     return TableName.parse(text, "public")
+
+
+def counts(settled: Settled) -> tuple[int, int, int, int]:
+    """Inserted, updated, unchanged, failed."""
+    assert settled.succeeded + settled.failed == settled.total
+    return settled.inserted, settled.updated, settled.unchanged, settled.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,9 @@ async def store_over(
     create_tables: bool = False,
     size: int = 4,
     statement_seconds: float = 30,
+    pooler: bool = False,
 ) -> AsyncIterator[Store]:
-    pool = await open_pool(dsn, size=size, statement_seconds=statement_seconds)
+    pool = await open_pool(dsn, size=size, statement_seconds=statement_seconds, pooler=pooler)
     try:
         plans = Plans(
             pool,

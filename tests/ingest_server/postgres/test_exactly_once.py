@@ -7,8 +7,7 @@ import pytest
 
 from ingest_server.errors import SinkError
 from ingest_server.model import Batch
-from tests.ingest_server.postgres.stores import WAITING, Store, is_idle, store_over, until, waits_for_lock
-from tests.ingest_server.postgres.test_counts import counts
+from tests.ingest_server.postgres.stores import WAITING, Store, counts, is_idle, store_over, until, waits_for_lock
 from tests.make import batch
 
 TABLES = {

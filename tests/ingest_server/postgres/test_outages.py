@@ -10,12 +10,11 @@ import asyncpg
 import pytest
 
 from ingest_server.errors import Contended, Misconfigured, Unavailable
-from ingest_server.postgres import pool
-from ingest_server.postgres.embedded import EmbeddedPostgres, temporary_postgres
-from ingest_server.postgres.pool import connection, pool_until_done
-from ingest_server.postgres.schema import migrate
-from tests.ingest_server.postgres.stores import Store, frozen, name, store_over, until, waits_for_lock
-from tests.ingest_server.postgres.test_counts import counts
+from ingest_server.postgres.connections import pool
+from ingest_server.postgres.connections.pool import connection, pool_until_done
+from ingest_server.postgres.embedded.embedded import EmbeddedPostgres, temporary_postgres
+from ingest_server.postgres.ledger.schema import migrate
+from tests.ingest_server.postgres.stores import Store, counts, frozen, name, store_over, until, waits_for_lock
 from tests.make import batch
 
 
@@ -280,7 +279,7 @@ async def test_a_session_that_fails_in_a_way_nobody_knows_is_not_used_again(data
         async def break_it() -> None:
             async with connection(store.pool) as one:
                 pids.append(one.get_server_pid())
-                await one.execute("DO $$ BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX001'; END $$")
+                await one.execute("COPY (SELECT 1) TO PROGRAM 'false'")  # 38000: nobody has listed it
 
         pids: list[int] = []
         with pytest.raises(asyncpg.PostgresError):

@@ -9,7 +9,7 @@ from ingest_server.model import Batch, BatchHead
 from ingest_server.telemetry import Telemetry
 from tests import make
 from tests.ingest_server.queues.test_journaled import take
-from tests.ingest_server.test_telemetry import figures
+from tests.ingest_server.telemetry.test_telemetry import figures
 from tests.journals import files, journaled, names, until
 
 COUNT = 30

@@ -10,7 +10,7 @@ from ingest_server.queues import connection
 from ingest_server.telemetry import Telemetry
 from tests import make
 from tests.ingest_server.queues.test_journaled import take
-from tests.ingest_server.test_telemetry import figures
+from tests.ingest_server.telemetry.test_telemetry import figures
 from tests.journals import files, journaled, until
 
 FULL = sqlite3.OperationalError("database or disk is full")

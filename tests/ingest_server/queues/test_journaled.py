@@ -12,7 +12,7 @@ from ingest_server.queues.journaled import JournaledQueue
 from ingest_server.telemetry import Telemetry
 from ingest_server.wire import fingerprint
 from tests import make
-from tests.ingest_server.test_telemetry import figures
+from tests.ingest_server.telemetry.test_telemetry import figures
 from tests.journals import NEVER, OFTEN, files, journaled, names, until
 
 SECONDS = 10

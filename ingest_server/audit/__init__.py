@@ -1,0 +1,1 @@
+"""What of a crawl is missing, and where it was last seen."""

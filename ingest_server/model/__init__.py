@@ -1,0 +1,56 @@
+"""The values that travel through the server. All are frozen; what grows has a builder of its own elsewhere."""
+
+from ingest_server.model.batches import (
+    ERRORS_KEPT,
+    Ack,
+    Batch,
+    BatchHead,
+    BuriedItem,
+    DeadLetter,
+    Form,
+    Keeping,
+    Refusal,
+    Settled,
+    Status,
+)
+from ingest_server.model.crawls import CrawlClose, CrawlTotals
+from ingest_server.model.tables import (
+    NAME_BYTES,
+    Column,
+    Merge,
+    Mode,
+    Options,
+    Parked,
+    TableName,
+    TableOptions,
+    TableSpec,
+    Unknown,
+    Unstorable,
+)
+
+__all__ = [
+    "ERRORS_KEPT",
+    "NAME_BYTES",
+    "Ack",
+    "Batch",
+    "BatchHead",
+    "BuriedItem",
+    "Column",
+    "CrawlClose",
+    "CrawlTotals",
+    "DeadLetter",
+    "Form",
+    "Keeping",
+    "Merge",
+    "Mode",
+    "Options",
+    "Parked",
+    "Refusal",
+    "Settled",
+    "Status",
+    "TableName",
+    "TableOptions",
+    "TableSpec",
+    "Unknown",
+    "Unstorable",
+]

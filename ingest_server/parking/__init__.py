@@ -1,0 +1,1 @@
+"""Tables whose batches wait aside."""

@@ -1,0 +1,1 @@
+"""Items into values of a table's columns, or a reason why not."""

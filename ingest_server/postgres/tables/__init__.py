@@ -1,0 +1,1 @@
+"""Tables as the catalogue, a model and the settings describe them."""

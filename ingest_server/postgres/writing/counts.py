@@ -1,0 +1,15 @@
+"""How many rows were written, and how."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of rows that were written."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.inserted + other.inserted, self.updated + other.updated, self.unchanged + other.unchanged)

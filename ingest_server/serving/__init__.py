@@ -1,0 +1,1 @@
+"""The server's parts put together, started, watched and stopped."""
