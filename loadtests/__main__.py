@@ -5,8 +5,12 @@ import sys
 
 import typer
 
+from loadtests.corpora.scenario import corpora
 from loadtests.faults.command import faults
+from loadtests.hostile.scenario import hostile
 from loadtests.ingest import ingest
+from loadtests.isolation.scenario import isolation
+from loadtests.outages.scenario import outages
 from loadtests.pipeline.scenario import pipeline
 from loadtests.soak.scenario import soak
 
@@ -19,6 +23,10 @@ app.command()(ingest)
 app.command()(faults)
 app.command()(soak)
 app.command()(pipeline)
+app.command()(isolation)
+app.command()(corpora)
+app.command()(hostile)
+app.command()(outages)
 
 
 def main() -> None:

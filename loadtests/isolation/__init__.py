@@ -1,0 +1,1 @@
+"""Scenario `isolation`: what bad items cost the batch that they come with."""

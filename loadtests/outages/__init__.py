@@ -1,0 +1,1 @@
+"""Scenario `outages`: what each fault of PostgreSQL costs batches, and how long they wait after it."""
