@@ -1,5 +1,6 @@
 """What is done for each item: it is encoded once, and written into the open batch of its table. No waiting anywhere."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from scrapy_batching.full import Full
 from scrapy_batching.items.choosing import Choosing
 from scrapy_batching.items.encode import Encoder
 from scrapy_batching.items.routing import Routing
+from scrapy_batching.quick import quick_road
 from scrapy_batching.spool.crawl import Spool
 from scrapy_batching.telemetry import Telemetry
 from scrapy_batching.water import Water
@@ -48,7 +50,8 @@ class Intake:
         self._water = water
         self._full = full
         # Bound once, not for every item.
-        self._encode = Encoder().__call__
+        encoder = Encoder()
+        self._encode = encoder.__call__
         self._add = batches.add
         self._rise = water.rise
         self._timer = AgeTimer(
@@ -56,6 +59,21 @@ class Intake:
             close_due=lambda: self._put(batches.close_due()),
             defect=partial(telemetry.defect, "closing a batch by its age"),
         )
+
+        self.take_quickly: Callable[[Any], None] = self.take
+        """As `take`, without most of its steps where an item is plain."""
+        # What is dropped at high water has to be asked about first.
+        if not drops:
+            self.take_quickly = quick_road(
+                encoder=encoder,
+                fixed=routing.fixed,
+                batches=batches,
+                water=water,
+                counter=telemetry,
+                usual=self.take,
+                keep=self._keep,
+                rose=full.rose,
+            )
 
     def take(self, item: Any) -> None:
         """Takes the item as it is now. Never raises and never waits.
@@ -76,6 +94,9 @@ class Intake:
             return
         if causes:
             self._telemetry.altered(type(item).__qualname__, causes)
+        self._keep(table, line)
+
+    def _keep(self, table: str, line: bytes) -> None:
         # Each line has its LF in the body.
         size = len(line) + 1
         closed = self._add(table, line, size)

@@ -1,7 +1,7 @@
 """The item pipeline: takes each item once, and sees to it at the end that every item is somewhere.
 
-Nothing is opened before the first item: no connection, no task, no file; only whether the spool can be written is tried,
-and the server asked where BATCHING_START_CHECK wants it. A crawl without items sends at its end what earlier ones left.
+Nothing is opened before the first item: no connection, no task, no file; of a crawl only whether the spool can be written is
+tried, and the server asked where BATCHING_START_CHECK wants it. A crawl without items sends at its end what earlier ones left.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class BatchingPipeline:
         """Set where the crawl did not start. What closes until then wants the spider: other pipelines too."""
         # Taken once, not for every item.
         self._is_wanted = intake.is_wanted
-        self._take = intake.take
+        self._take = intake.take_quickly
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -57,9 +57,13 @@ class BatchingPipeline:
     def _made(cls, crawler: Crawler) -> Self:
         name = str(crawler.spidercls.name if crawler.spider is None else crawler.spider.name)
 
+        def crawls() -> bool:
+            return is_crawl(crawling=crawler.crawling, start=getattr(crawler.spider, "start", None))
+
         def further(options: Settings) -> list[Mistake]:
-            place = spool_directory(options, crawler.settings)
-            return [*table_of_dicts(name, options.tables), *mistakes_of(place)]
+            # Tried with a file: what is no crawl leaves no trace, not even for a moment.
+            mistakes = mistakes_of(spool_directory(options, crawler.settings)) if crawls() else []
+            return [*table_of_dicts(name, options.tables), *mistakes]
 
         settings = read_settings(crawler.settings, further)
         require_asyncio()
@@ -87,7 +91,7 @@ class BatchingPipeline:
             crawler.spider = None  # as in from_crawler
 
         async def opened() -> None:
-            if not is_crawl(crawling=crawler.crawling, start=getattr(crawler.spider, "start", None)):
+            if not crawls():
                 return
             if check is not None:
                 try:
@@ -118,9 +122,11 @@ class BatchingPipeline:
         """Takes the item as it is now, and returns the same object. Never raises and never waits."""
         if self._is_wanted is not None and not self._is_wanted(item):
             return item
-        if not self._life.is_begun:
+        if self._life.is_begun:
+            self._take(item)
+        else:
             self._life.begin()
-        self._take(item)
+            self._intake.take(item)
         return item
 
     def spider_idle(self) -> None:

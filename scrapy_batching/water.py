@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 
 @dataclass(slots=True)
-class _Level:
+class Level:
     """How much is there, how much of it stays, and how much may be."""
 
     items: int = 0
@@ -19,9 +19,11 @@ class _Level:
     parked_size: int = 0
 
     def is_high(self) -> bool:
+        """Whether it is as much as may be, in items or in bytes."""
         return self.items >= self.high_items or self.size >= self.high_size
 
     def is_low(self, share: float) -> bool:
+        """Whether it is at most this share of that, in both."""
         return self.items <= self.high_items * share and self.size <= self.high_size * share
 
     def is_low_at_best(self, share: float) -> bool:
@@ -40,8 +42,8 @@ class Water:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._all = _Level()
-        self._memory = _Level()
+        self._all = Level()
+        self._memory = Level()
         self._share = 0.5
         self._holds = True
         self._is_low = asyncio.Event()
@@ -105,6 +107,18 @@ class Water:
         """For how long somebody waited; two who wait at once count once."""
         return self._seconds + (self._clock() - self._since if self._waiting else 0.0)
 
+    @property
+    def levels(self) -> tuple[Level, Level]:
+        """What waits, and what of it is in memory though it should be on disk.
+
+        For who takes most items: they add to the first themselves, and ask `has_risen` where it or the second may be high.
+        """
+        return self._all, self._memory
+
+    def has_risen(self) -> bool:
+        """Whether the water has become high."""
+        return (self._all.is_high() or self._memory.is_high()) and self._rose()
+
     def rise(self, size: int) -> bool:
         """One more item of `size` bytes waits. Whether the water has become high by that."""
         # Without calls of its own: this is done for every item.
@@ -113,7 +127,7 @@ class Water:
         level.size = total = level.size + size
         if items < level.high_items and total < level.high_size and not memory.items:
             return False
-        return (level.is_high() or memory.is_high()) and self._rose()
+        return self.has_risen()
 
     def rise_in_memory(self, size: int) -> None:
         """The next item to `rise` is one that is in memory though it should be on disk."""

@@ -3,7 +3,7 @@
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import orjson
@@ -12,15 +12,22 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.http import Response
 
+from loadtests.items import Item
 from loadtests.pipeline.contenders import settings_of
-from loadtests.pipeline.listings import maker, table_of
-from loadtests.pipeline.plan import ONE_PAGE, Crawl, Order
+from loadtests.pipeline.listings import KINDS, maker, table_of
+from loadtests.pipeline.parsing import from_html, from_json
+from loadtests.pipeline.plan import ONE_PAGE, PAGE_HTML, PAGE_JSON, Crawl, Order
 
 _SETTINGS = {
     "LOG_LEVEL": "INFO",  # as in production: at DEBUG each item is a line of the log, which costs more than any pipeline
     "TELNETCONSOLE_ENABLED": False,
     "REMOTE_CONTROL_ENABLED": False,
 }
+_PARSED: dict[str, tuple[str, Callable[[Response], Iterator[Item]]]] = {
+    PAGE_JSON: ("json", from_json),
+    PAGE_HTML: ("html", from_html),
+}
+"""Where the pages that are really parsed lie, and how."""
 
 
 class Clock:
@@ -46,7 +53,10 @@ class Clock:
 
 
 class Listings(scrapy.Spider):
-    """Its pages hold nothing: items are made from their numbers, so that no parsing hides what a pipeline costs."""
+    """Most of its pages hold nothing: items are made from their numbers, so that no parsing hides what a pipeline costs.
+
+    Those of `page-json` and `page-html` hold every item, and are parsed as any spider would.
+    """
 
     def __init__(self, order: Order, clock: Clock) -> None:
         super().__init__(table_of("dict"))
@@ -55,6 +65,11 @@ class Listings(scrapy.Spider):
         self._make = maker(order.kind, order.seed)
 
     async def start(self) -> AsyncIterator[Any]:
+        if self._order.shape in _PARSED:
+            folder, _ = _PARSED[self._order.shape]
+            address = f"{self._order.pages}/{folder}/{self._order.items}/{self._order.seed}"
+            yield scrapy.Request(address, self.parse_listings)
+            return
         if self._order.shape == ONE_PAGE:
             yield scrapy.Request(f"{self._order.pages}/all", self.parse_all)
             return
@@ -65,6 +80,13 @@ class Listings(scrapy.Spider):
         self._clock.start()
         for number in range(self._order.items):
             yield self._make(number)
+
+    def parse_listings(self, response: Response) -> Iterator[Any]:
+        self._clock.start()
+        make = KINDS[self._order.kind]
+        _, listings = _PARSED[self._order.shape]
+        for fields in listings(response):
+            yield make(**fields)
 
     def parse_one(self, _: Response, number: int) -> Iterator[Any]:
         self._clock.start()

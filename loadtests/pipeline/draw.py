@@ -8,12 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from loadtests.measure import Spread
-from loadtests.pipeline.plan import ITEM_A_PAGE, ONE_PAGE
+from loadtests.pipeline.plan import LEASTS
 from loadtests.pipeline.results import Cell, Result
 from loadtests.pipeline.table import title
 from loadtests.plot import LINES, STYLE
-
-_GOALS = {ITEM_A_PAGE: 0.97, ONE_PAGE: 0.90}
 
 
 def draw(result: Result) -> Figure:
@@ -34,8 +32,9 @@ def draw(result: Result) -> Figure:
             left.set_yticks([s * 10**p for p in range(6) for s in (1, 2, 5) if low <= s * 10**p <= high])
             _points(right, cells, lambda cell: cell.of_empty)
             right.axhline(1, color="#666666", linewidth=0.9)
-            right.axhline(_GOALS[shape], color="#C00000", linewidth=0.9, linestyle=":")
-            right.set_title(f"throughput over the empty pipeline's (dotted: the goal, {_GOALS[shape]:.2f})")
+            least = LEASTS[shape][1]
+            right.axhline(least, color="#C00000", linewidth=0.9, linestyle=":")
+            right.set_title(f"throughput over the empty pipeline's (dotted: the goal, {least:.2f})")
             right.set_ylim(bottom=0)
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=6, fontsize=9)

@@ -6,8 +6,22 @@ from typing import Any
 from loadtests.pipeline.listings import KINDS
 
 ONE_PAGE = "one-page"
+PAGE_JSON = "page-json"
+PAGE_HTML = "page-html"
 ITEM_A_PAGE = "item-a-page"
-SHAPES = {ONE_PAGE: "one page yields all items", ITEM_A_PAGE: "one item a page"}
+SHAPES = {
+    ONE_PAGE: "one page yields all items, nothing is parsed",
+    PAGE_JSON: "one JSON document holds all items",
+    PAGE_HTML: "one HTML page holds all items",
+    ITEM_A_PAGE: "one item a page",
+}
+LEASTS = {
+    ITEM_A_PAGE: ("throughput kept, one item a page", 0.97),
+    ONE_PAGE: ("throughput kept, one page yields all items, nothing is parsed", 0.90),
+    PAGE_JSON: ("throughput kept, one JSON document holds all items", 0.90),
+    PAGE_HTML: ("throughput kept, one HTML page holds all items", 0.90),
+}
+"""The goal of each shape: the least share of an empty pipeline's throughput."""
 
 CONTENDERS = {
     "none": "no pipeline",
@@ -46,7 +60,9 @@ class Plan:
     @property
     def places(self) -> list[Place]:
         """Every cell."""
-        numbers = {ONE_PAGE: self.items, ITEM_A_PAGE: (self.pages,)}
+        # A page that is parsed takes up to a millisecond an item: the first of the sizes is enough.
+        first = self.items[:1]
+        numbers = {ONE_PAGE: self.items, PAGE_JSON: first, PAGE_HTML: first, ITEM_A_PAGE: (self.pages,)}
         return [Place(shape, items, kind) for shape in self.shapes for items in numbers[shape] for kind in self.kinds]
 
     @property

@@ -4,7 +4,6 @@ Each crawl is a process of its own, against a real server and a real PostgreSQL 
 crawl the same items right after each other, in an order that chance decides; what they stored is counted after each.
 """
 
-from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from loadtests.command import counting_bar, numbers
+from loadtests.command import counting_bar, numbers, some_of
 from loadtests.errors import RunError
 from loadtests.pipeline.listings import KINDS
 from loadtests.pipeline.page import write_page
@@ -20,16 +19,6 @@ from loadtests.pipeline.plan import CONTENDERS, QUICK, SHAPES, Plan
 from loadtests.pipeline.run import measure
 from loadtests.pipeline.table import WIDTH, cells, goals
 from loadtests.results import write_json
-
-
-def _some_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
-    def names(text: str) -> tuple[str, ...]:
-        found = tuple(text.split(","))
-        if not set(found) <= set(known) or len(set(found)) != len(found):
-            raise typer.BadParameter(f"{text!r}: write some of {','.join(known)}, each once")
-        return found
-
-    return names
 
 
 def pipeline(
@@ -40,15 +29,15 @@ def pipeline(
         int | None, typer.Option(min=1, help="Pages, where each has one item.", show_default="5000")
     ] = None,
     kinds: Annotated[
-        Any, typer.Option(parser=_some_of(KINDS), metavar="KIND,…", help="Kinds of item.", show_default=",".join(KINDS))
+        Any, typer.Option(parser=some_of(KINDS), metavar="KIND,…", help="Kinds of item.", show_default=",".join(KINDS))
     ] = None,
     shapes: Annotated[
-        Any, typer.Option(parser=_some_of(SHAPES), metavar="SHAPE,…", help="of crawl.", show_default=",".join(SHAPES))
+        Any, typer.Option(parser=some_of(SHAPES), metavar="SHAPE,…", help="of crawl.", show_default=",".join(SHAPES))
     ] = None,
     contenders: Annotated[
         Any,
         typer.Option(
-            parser=_some_of(CONTENDERS), metavar="NAME,…", help="Who crawls.", show_default=",".join(CONTENDERS)
+            parser=some_of(CONTENDERS), metavar="NAME,…", help="Who crawls.", show_default=",".join(CONTENDERS)
         ),
     ] = None,
     rounds: Annotated[

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from ingest_server.postgres.embedded import temporary_postgres
+from ingest_server.postgres.embedded.embedded import temporary_postgres
 from loadtests.database import create_tables, fresh_database, run
 from loadtests.pipeline.listings import LISTING, table_of
 from loadtests.server import running_server

@@ -41,8 +41,20 @@ class Place(Protocol[T_contra, B_co]):
         """Nothing came."""
 
 
+class InFile(Protocol):
+    """A place in a file that is open, where lines may be written without asking: whoever does counts them."""
+
+    descriptor: int
+    """Opened for appending; below 0: not open now."""
+    size: int
+    total: int
+
+    def cut_off(self) -> None:
+        """What was written and not counted goes again."""
+
+
 @dataclass(slots=True)
-class _Open(Generic[T, B]):
+class Growing(Generic[T, B]):
     """A batch that still grows."""
 
     first_at: float
@@ -51,6 +63,8 @@ class _Open(Generic[T, B]):
     """The place's, taken once: it is called for every item."""
     total: int = 0
     size: int = 0
+    file: InFile | None = None
+    """Where its lines may be written without asking; what is written there is counted here as well."""
 
 
 class GrowingBatches(Generic[K, T, B]):
@@ -72,13 +86,15 @@ class GrowingBatches(Generic[K, T, B]):
         place: Callable[[K], Place[T, B]],
         spare: Callable[[K], Place[T, B]],
     ) -> None:
-        self._most_items = most_items
-        self._most_bytes = most_bytes
+        self.most_items = most_items
+        self.most_bytes = most_bytes
         self._most_age = most_age
         self._clock = clock
         self._place = place
         self._spare = spare
-        self._open: dict[K, _Open[T, B]] = {}
+        self._open: dict[K, Growing[T, B]] = {}
+        self.growing: Callable[[K | None], Growing[T, B] | None] = self._open.get  # type: ignore[assignment]
+        """The batch of a key that grows now; None where there is none."""
 
     @property
     def items(self) -> int:
@@ -90,7 +106,7 @@ class GrowingBatches(Generic[K, T, B]):
         one = self._open.get(key)
         if one is None:
             one = self._new(key, self._place)
-        elif one.size + size > self._most_bytes:
+        elif one.size + size > self.most_bytes:
             closed = self._close(key, "bytes")
             return (closed, *self.add(key, item, size))
         try:
@@ -100,7 +116,7 @@ class GrowingBatches(Generic[K, T, B]):
         # As in `_added`, without its call: this is done for every item.
         one.total = total = one.total + 1
         one.size = grown = one.size + size
-        if total < self._most_items and grown < self._most_bytes:
+        if total < self.most_items and grown < self.most_bytes:
             return ()
         return self._closed_full(key, one)
 
@@ -119,21 +135,22 @@ class GrowingBatches(Generic[K, T, B]):
         """Closes whatever is open."""
         return tuple(self._close(key, cause) for key in tuple(self._open))
 
-    def _new(self, key: K, place: Callable[[K], Place[T, B]]) -> _Open[T, B]:
+    def _new(self, key: K, place: Callable[[K], Place[T, B]]) -> Growing[T, B]:
         lies = place(key)
-        one = self._open[key] = _Open(self._clock(), lies, lies.append)
+        one = Growing(self._clock(), lies, lies.append, file=getattr(lies, "file", None))
+        self._open[key] = one
         return one
 
-    def _added(self, key: K, one: _Open[T, B], item: T, size: int) -> tuple[B, ...]:
+    def _added(self, key: K, one: Growing[T, B], item: T, size: int) -> tuple[B, ...]:
         one.append(item)
         one.total += 1
         one.size += size
         return self._closed_full(key, one)
 
-    def _closed_full(self, key: K, one: _Open[T, B]) -> tuple[B, ...]:
-        if one.total >= self._most_items:
+    def _closed_full(self, key: K, one: Growing[T, B]) -> tuple[B, ...]:
+        if one.total >= self.most_items:
             return (self._close(key, "count"),)
-        return (self._close(key, "bytes"),) if one.size >= self._most_bytes else ()
+        return (self._close(key, "bytes"),) if one.size >= self.most_bytes else ()
 
     def _cut_off(self, key: K) -> tuple[B, ...]:
         """What a place that takes no more has already, if that is anything."""

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from scrapy_batching.batching.batch import Batch, Part
-from scrapy_batching.batching.growing import GrowingBatches, Growth
+from scrapy_batching.batching.growing import GrowingBatches, Growth, InFile
 from scrapy_batching.names import uuid7
 
 
@@ -41,7 +41,7 @@ def in_memory(table: str, id: UUID) -> Lines:  # noqa: ARG001, A002 - a place is
 class _Named:
     """The lines of one batch, which has its name from the beginning: so has its file."""
 
-    __slots__ = ("_id", "_lines", "_table", "append")
+    __slots__ = ("_id", "_lines", "_table", "append", "file")
 
     def __init__(self, table: str, id: UUID, lines: Lines) -> None:  # noqa: A002
         self._table = table
@@ -49,6 +49,7 @@ class _Named:
         self._lines = lines
         # Taken once: it is called for every item.
         self.append = lines.append
+        self.file: InFile | None = getattr(lines, "file", None)
 
     def close(self, growth: Growth) -> Batch:
         part = self._lines.end()

@@ -120,8 +120,8 @@ class Delivery:
                 self._resolve(batch)
             case TooLarge():
                 self._split(batch)
-            case ForLater(problem):
-                await self._leave([batch], str(problem), problem)
+            case ForLater(problem, remedy):
+                await self._leave([batch], f"{problem}; {remedy}" if remedy else str(problem), problem)
                 self._stop_if_wanted(f"{batch.table}: {problem}")
             case Refused(problem):
                 path = self._spool.refuse(batch, url=self._address(batch.table), problem=problem, reason=str(problem))

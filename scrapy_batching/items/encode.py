@@ -17,7 +17,7 @@ from scrapy_batching.items.values import reader_of
 
 # What orjson would write by itself otherwise than we promise: attributes of a dataclass that are no fields, and times
 # whose offset has seconds, which it cuts off. numpy's values are not given to it for the same reason.
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _MOST_CLASSES = 1000
 _dumps, _Fragment = orjson.dumps, orjson.Fragment
 _LF = ord("\n")
@@ -42,11 +42,13 @@ class Encoder:
     """Writes items. It learns each class once; one for each crawl."""
 
     def __init__(self) -> None:
-        self._items = _Readers(item_reader_of)
+        self.items: dict[type, Reader | None] = _Readers(item_reader_of)
+        """What gives the fields of an item of each class; None: it is no item."""
         self._values = _Readers(reader_of)
-        self._causes: set[str] = set()
+        self.causes: set[str] = set()
+        """Why what is written now is not quite what the item holds; empty between two items."""
         # Bound once, not for every item.
-        self._default = self._simpler
+        self.default = self._simpler
 
     def __call__(self, item: Any) -> tuple[bytes, tuple[str, ...]]:
         """The item as one JSON object without a line break, and why it is not quite what the item holds: mostly ().
@@ -57,29 +59,29 @@ class Encoder:
         try:
             fields = item if type(item) is dict else self._fields(item)
             try:
-                line = _dumps(fields, self._default, _OPTIONS)
+                line = _dumps(fields, self.default, OPTIONS)
             except TypeError:
                 # Every key that is not a text, integers beyond 64 bits, lone surrogates, depth: or it cannot be done.
                 line = self._slowly(fields)
             else:
                 # orjson writes NaN as null without a word. Only a line with a null can have one, so few items pay for this.
                 # (rfind takes half the time of `in`, and a number in place of b"\n" a tenth.)
-                if line.rfind(b"null") >= 0 and self._wrote_nan(fields, line):
-                    self._causes.add(NOT_FINITE)
+                if line.rfind(b"null") >= 0 and self.wrote_nan(fields, line):
+                    self.causes.add(NOT_FINITE)
                 if _LF in line:  # an orjson.Fragment: it is written unseen, whatever is in it
                     line = self._slowly(fields)
         except Exception as error:
-            self._causes.clear()
+            self.causes.clear()
             raise _not_encodable(item, error) from _reason(error)
-        return (line, self._taken_causes()) if self._causes else (line, ())
+        return (line, self._taken_causes()) if self.causes else (line, ())
 
     def _taken_causes(self) -> tuple[str, ...]:
-        causes = tuple(sorted(self._causes))
-        self._causes.clear()
+        causes = tuple(sorted(self.causes))
+        self.causes.clear()
         return causes
 
     def _fields(self, item: Any) -> dict[str, Any]:
-        reader = self._items[type(item)]
+        reader = self.items[type(item)]
         if reader is None:
             raise ItemNotEncodable("", "", "it is no item")
         fields: dict[str, Any] = reader(item)
@@ -100,18 +102,19 @@ class Encoder:
             raise TypeError
         simpler = reader(value)
         if type(simpler) is Altered:
-            self._causes.add(simpler.cause)
+            self.causes.add(simpler.cause)
             return simpler.value
         return simpler
 
     def _slowly(self, fields: dict[Any, Any]) -> bytes:
-        tree = Plain(self._values.__getitem__, self._causes).of(fields)
+        tree = Plain(self._values.__getitem__, self.causes).of(fields)
         try:
             return orjson.dumps(tree)
         except TypeError:
             return json.dumps(tree, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
 
-    def _wrote_nan(self, fields: dict[str, Any], line: bytes) -> bool:
+    def wrote_nan(self, fields: dict[str, Any], line: bytes) -> bool:
+        """Whether a line that holds `null` has one in the place of NaN or an infinity."""
         # Mostly each null is a None right below the top; a text may hold the word, too.
         nones = len([None for value in dict.values(fields) if value is None])
         return line.count(b"null") != nones and self._holds_nan(dict.values(fields))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from scrapy_batching.batching.batch import Batch, Part
+from scrapy_batching.batching.growing import InFile
 from scrapy_batching.batching.lines import InMemory
 from scrapy_batching.errors import Mistake, SpoolFailed
 from scrapy_batching.spool.disk import APPENDING, cut_off, probe, write_whole
@@ -225,16 +226,16 @@ class Spool:
 class _File:
     """The lines of one open batch, in its file."""
 
-    __slots__ = ("_descriptor", "_is_whole", "_size", "_spool", "_total", "id", "path", "table")
+    __slots__ = ("_is_whole", "_spool", "descriptor", "id", "path", "size", "table", "total")
 
     def __init__(self, spool: Spool, table: str, id: UUID) -> None:  # noqa: A002
         self._spool = spool
         self.table = table
         self.id = id
         self.path: Path | None = None
-        self._descriptor = -1
-        self._size = 0
-        self._total = 0
+        self.descriptor = -1
+        self.size = 0
+        self.total = 0
         self._is_whole = True
 
     def append(self, line: bytes) -> None:
@@ -242,30 +243,39 @@ class _File:
         line += b"\n"
         # Without a call of its own: this is done for every item, and costs little beside the system's call.
         try:
-            if self._descriptor < 0:
-                self._descriptor = self._spool.opened(self)
-            written = os.write(self._descriptor, line)
+            if self.descriptor < 0:
+                self.descriptor = self._spool.opened(self)
+            written = os.write(self.descriptor, line)
             if written != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            cut_off(self._descriptor, self._size)
+            self.cut_off()
             self._is_whole = False
             self._spool.failed(error)
             raise
-        self._size += written
-        self._total += 1
+        self.size += written
+        self.total += 1
+
+    @property
+    def file(self) -> InFile:
+        """Itself: lines may be written straight into it."""
+        return self
+
+    def cut_off(self) -> None:
+        """The end of the file is where the last whole line ends."""
+        cut_off(self.descriptor, self.size)
 
     def end(self) -> Part | None:
         """Where the lines lie; a file without any goes."""
         self.shut()
         if self.path is None:
             return None
-        if not self._total:
+        if not self.total:
             self._spool.done(self.path)
             return None
         if self._is_whole:
             self._spool.written()
-        return Part(self.path, 0, self._total)
+        return Part(self.path, 0, self.total)
 
     def lines(self) -> tuple[bytes, ...]:
         """None: they are all in the file."""
@@ -273,7 +283,7 @@ class _File:
 
     def shut(self) -> None:
         """Closes the file for now."""
-        self._descriptor = -1
+        self.descriptor = -1
         self._spool.closed(self)
 
 

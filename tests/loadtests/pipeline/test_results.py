@@ -29,6 +29,28 @@ def test_the_short_name_is_of_the_one_page_where_that_was_measured():
     assert "ours/empty:one-page" not in only
 
 
+def test_a_page_that_is_parsed_has_a_ratio_of_its_own_and_never_the_short_name():
+    parsed = {"ours/empty:page-json", "ours/empty:page-html"}
+    found = result().ratios
+    assert parsed <= found.keys()
+    assert found["ours/empty"] == found["ours/empty:one-page"]
+    assert "ours/empty" not in result(shapes=("page-json", "page-html")).ratios
+    assert {
+        goal.ratio: goal.met for goal in result(MICROS | {"ours": 50}).goals if goal.ratio in parsed
+    } == dict.fromkeys(parsed, False)
+
+
+def test_a_page_that_is_parsed_has_the_first_size_only():
+    places = plan(items=(100, 200), kinds=("dict",)).places
+    assert [(one.shape, one.items) for one in places] == [
+        ("one-page", 100),
+        ("one-page", 200),
+        ("page-json", 100),
+        ("page-html", 100),
+        ("item-a-page", 50),
+    ]
+
+
 def test_what_is_above_empty_is_less_the_empty_one_of_the_same_round():
     cell = next(cell for cell in result(rounds=1).cells if cell.contender == "feed")
     empty = next(cell for cell in result(rounds=1).cells if cell.contender == "empty")
@@ -66,7 +88,7 @@ def test_terminal_and_page_say_what_was_missed():
     said = captured.get()
     assert said.count("MISSED") == 1
     assert said.count("not measured") == len(slow.goals)
-    assert "6 of 7 goals met." in says(slow)
+    assert "8 of 9 goals met." in says(slow)
     assert page(slow).count('<tr class="wrong">') == 1
 
 
@@ -93,8 +115,8 @@ def test_the_json_holds_ratios_cells_and_every_crawl(tmp_path):
     found = orjson.loads((tmp_path / "new" / "x.json").read_bytes())
     assert set(found["ratios"]["ours/empty"]) == {"median", "p10", "p90"}
     assert set(found["cpu_ratios"]) == set(found["scraping_ratios"]) == set(found["ratios"])
-    assert len(found["cells"]) == 2 * 5 * 6
-    assert len(found["runs"]) == 3 * 2 * 5 * 6
+    assert len(found["cells"]) == 4 * 5 * 6
+    assert len(found["runs"]) == 3 * 4 * 5 * 6
     assert found["runs"][0].keys() >= {
         "round",
         "shape",

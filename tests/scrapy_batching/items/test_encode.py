@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from itemadapter import ItemAdapter
 from itemadapter.adapter import DictAdapter
 
-from ingest_server.postgres.jsontext import not_an_object
+from ingest_server.postgres.decoding.jsontext import not_an_object
 from scrapy_batching.errors import ItemNotEncodable
 from scrapy_batching.items.altered import NO_TEXT, NOT_FINITE
 from scrapy_batching.items.encode import Encoder
@@ -105,6 +105,7 @@ def test_reading_a_line_back_gives_the_documented_conversion(item):
 @settings(deadline=None)
 @given(st.dictionaries(TEXT, VALUES))
 def test_the_quick_way_and_the_slow_way_write_the_same(item):
+    item.pop("n", None)  # the name of what makes it slow
     quick, altered = Encoder()(item)
     slow, altered_slowly = Encoder()({**item, "n": 2**70})
     assert json.loads(slow) == {**json.loads(quick), "n": 2**70}

@@ -89,3 +89,17 @@ async def test_parse_with_pipelines_delivers_its_items(server, tmp_path):
     assert sorted(item["n"] for item in server.items) == [0, 1, 2]
     assert [one["items"] for one in server.closes] == [3]
     assert [name for name in tree(ours / "home") if name.endswith(".ndjson")] == []
+
+
+@pytest.mark.parametrize("command", ["shell without a page", "fetch", "parse with pipelines"])
+async def test_a_spool_that_cannot_be_is_nothing_to_a_command_that_is_no_crawl(door: Door, tmp_path, command):
+    """Whether it can be written is tried with a file: that is for crawls."""
+    (tmp_path / "a file").touch()
+    spool = str(tmp_path / "a file" / "spool")
+    ours = project(tmp_path, ADDONS=OURS, BATCHING_URL=door.url, BATCHING_SPOOL_DIR=spool)
+    (code, log), (code_of_crawl, log_of_crawl) = await asyncio.gather(
+        scrapy(ours, *about(ours, COMMANDS[command][1])), scrapy(ours, "crawl", "numbers")
+    )
+    assert code == 0, log
+    assert "BATCHING_SPOOL_DIR" not in log
+    assert (code_of_crawl, "BATCHING_SPOOL_DIR" in log_of_crawl and spool in log_of_crawl) == (1, True), log_of_crawl

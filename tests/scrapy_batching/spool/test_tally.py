@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ingest_server.spooled import read_spools
+from ingest_server.audit.spooled import read_spools
 from scrapy_batching.names import uuid7
 from scrapy_batching.spool.folder import RunFolder
 from scrapy_batching.spool.stock import Counted

@@ -91,7 +91,7 @@ async def test_failed_batches_are_told_with_their_fate_and_where_they_lie(server
     assert refused[3:8] == ["numbers", 3, 24, "422 no: price is no number", 422]
     assert Path(refused[8]).parent.parent == tmp_path / "spool" / "refused"
     assert Path(refused[8]).stem == refused[2]
-    assert spooled[3:8] == ["numbers", 3, 24, "404 no such table", 404]
+    assert spooled[3:8] == ["numbers", 3, 24, "404 no such table; check BATCHING_URL", 404]
     assert len(lines_of(spooled[8])) == 3
 
 
