@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from ingest_server.postgres.embedded import temporary_postgres
+from ingest_server.postgres.embedded.embedded import temporary_postgres
 from loadtests.bench import SIDES, Bench, SideName
 from loadtests.command import counting_bar, numbers
 from loadtests.database import server_version

@@ -7,7 +7,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from ingest_server.inflate import inflater
 from ingest_server.model import Column, TableName, TableSpec
-from ingest_server.postgres.decode import Decoder
+from ingest_server.postgres.decoding.decode import Decoder
 from ingest_server.wire import fingerprint, split
 from loadtests.items import WIDE
 from scrapy_batching.wire.compression import Coding, compress

@@ -84,7 +84,7 @@ def _stop_leftover_postgres(place: Workplace) -> None:
     """A server that had to be killed leaves its PostgreSQL running."""
     if not (place.data / "postgres" / "postmaster.pid").exists():
         return
-    from ingest_server.postgres.embedded import EmbeddedPostgres
+    from ingest_server.postgres.embedded.embedded import EmbeddedPostgres
 
     postgres = EmbeddedPostgres(place.data)
     postgres.start()

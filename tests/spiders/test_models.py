@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from scrapy.http import HtmlResponse
 
-from ingest_server.tables import spec_of
+from ingest_server.models.table import spec_of
 from spiders.listings import Flaw, listings
 from spiders.models import Property
 from spiders.pages import detail_page
