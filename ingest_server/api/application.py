@@ -28,11 +28,26 @@ def application(context: Context) -> web.Application:
     published = [document(ROUTES, version("scrapy-batching"), tokens=tokens) for tokens in (False, True)]
     app[server.OPENAPI] = (server.as_json(published[0]), server.as_json(published[1]))
     for route in ROUTES:
-        # braces too: aiohttp's own pattern for a part of the path leaves them out, and a table may be named so
-        resource = app.router.add_resource(re.sub(r"{(\w+)}", r"{\1:[^/]+}", route.path))
+        resource = app.router.add_resource(_pattern(route.path))
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             resource.add_route(method, route.handler)
     return app
+
+
+def _pattern(path: str) -> str:
+    """The path as aiohttp reads it. What is open takes no word that another route has there: `Allow` would name its methods."""
+    parts = path.split("/")
+    for place, part in enumerate(parts):
+        if not part.startswith("{"):
+            continue
+        others = (other.path.split("/") for other in ROUTES)
+        words = {
+            other[place] for other in others if other[:place] == path.split("/")[:place] and len(other) == place + 1
+        }
+        taken = "|".join(re.escape(word) for word in sorted(words) if not word.startswith("{"))
+        # braces too: aiohttp's own pattern for a part of the path leaves them out, and a table may be named so
+        parts[place] = f"{{{part[1:-1]}:{f'(?!(?:{taken})$)' if taken else ''}[^/]+}}"
+    return "/".join(parts)
 
 
 def runner(

@@ -127,6 +127,7 @@ class Route:
     parameters: tuple[Parameter, ...] = ()
     body: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Media type to the schema of the request's body."""
+    is_body_required: bool = True
     problems: tuple[int, ...] = ()
     headers: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Status to the headers that its answer may have."""

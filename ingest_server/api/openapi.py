@@ -77,7 +77,7 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["security"] = []
     if route.body:
         content = {media_type: {"schema": schema} for media_type, schema in route.body.items()}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": route.is_body_required, "content": content}
     return operation
 
 

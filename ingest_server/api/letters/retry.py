@@ -139,6 +139,7 @@ ROUTES = (
         answers=ANSWERS,
         parameters=(PREFER_WAIT,),
         body={"application/json": LetterRetryBody.model_json_schema()},
+        is_body_required=False,
         problems=(404, 408, 409, 413, 415, 422, 429, 503),
         headers=HEADERS,
     ),

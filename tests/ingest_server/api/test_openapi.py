@@ -56,6 +56,13 @@ def test_every_route_is_published_with_every_status() -> None:
     assert len(identifiers) == len(set(identifiers))
 
 
+def test_allow_names_the_methods_of_its_own_route_only(asker: Asker) -> None:
+    """`retry` and `groups` stand where a letter's id could."""
+    for path, methods in (("retry", "POST"), ("groups", "GET,HEAD"), ("x", "DELETE,GET,HEAD")):
+        answer = asker.ask("OPTIONS", f"/v1/dead-letters/{path}")
+        assert (answer.status, answer.headers["Allow"]) == (405, methods)
+
+
 def test_the_server_publishes_it(asker: Asker) -> None:
     answer = asker.get("/openapi.json")
     assert answer.headers["Content-Type"] == "application/json"
