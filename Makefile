@@ -6,6 +6,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+# Processes that run the tests; each has a PostgreSQL of its own.
+WORKERS := 2
 
 help:
 	@echo "make demo    crawl the sample site twice into an embedded PostgreSQL and show the rows"
@@ -34,7 +36,7 @@ demo: $(READY)
 	@$(BIN)/python -m spiders.demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

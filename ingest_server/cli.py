@@ -11,15 +11,15 @@ from ingest_server.commands.parked import list_tables, resume
 from ingest_server.commands.run import run
 from ingest_server.commands.tables import tables
 from ingest_server.commands.tokens import tokens
-from ingest_server.commands.version import version
+from ingest_server.commands.version import version, version_flag
 
 cli = typer.Typer(
     name="ingest-server",
-    help="Takes batches of scraped items over HTTP and settles them in PostgreSQL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.callback()(version_flag)
 cli.command("run")(run)
 cli.command("doctor")(doctor)
 cli.add_typer(database, name="database")

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,9 @@ from ingest_server.postgres.ledger.schema import migrate
 from tests.running import RunningServer, running_server
 
 _numbers = itertools.count(1)
+
+# A shell starts what runs in its background with SIGINT ignored, and every child would ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -191,6 +191,8 @@ def export(
 ) -> None:
     """Write dead letters as NDJSON, one a line, as `import` and `retry --repaired` read them."""
     with refusals(_CANNOT), ExitStack() as stack:
+        if to is not None and to.exists():  # after a delete it may be the only copy
+            raise StartRefused(f"{to} is there already", remedy="name another file, or move that one away")
         lines = _letterbox(url, token_file, config).export(Filter(table, crawl, code, column))
         try:
             # made before the stream begins, and named only when it is whole

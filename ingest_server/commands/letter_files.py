@@ -16,8 +16,9 @@ class _Line(msgspec.Struct):
 
 
 def repaired_items(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes | None]]:
-    """Every letter's id and item, of lines as an export has them. Raises `StartRefused` at the first that is none."""
+    """Every letter's id and item, of exported lines. Raises `StartRefused` at a line that is none, or without any."""
     decoder = msgspec.json.Decoder(_Line)
+    is_empty = True
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -31,7 +32,12 @@ def repaired_items(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes | None]]
             raise StartRefused(
                 f"line {number} has no item", remedy="repair it: put the item, a JSON object, in the place of raw"
             )
+        is_empty = False
         yield said.id, bytes(said.item)
+    if is_empty:
+        raise StartRefused(
+            "the file holds no letter", remedy="name what dead-letters export wrote, with repaired items"
+        )
 
 
 def content(path: str) -> bytes:

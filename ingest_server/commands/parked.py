@@ -52,7 +52,7 @@ def resume(
 ) -> None:
     """Let a parked table go on; every server of the database hears of it within seconds.
 
-    Exit code 0: it goes on; 1: it was not parked; 2: it cannot be said.
+    Exit code 0: it goes on; 1: it was not parked, or there is no such table; 2: it cannot be said.
     """
     with refusals(exit_code=2):
         settings = read_settings(config, data_dir=data_dir, database=database)
@@ -61,11 +61,16 @@ def resume(
         except ValueError as error:
             raise StartRefused(f"{name} is no table's name", remedy=str(error)) from None
 
-        async def resumed(kept: PostgresParkedTables, _: Plans) -> bool:
-            return await kept.resume(table)
+        shown = table.shown(settings.schema_)
 
-        was_parked = _over_the_database(settings, resumed)
-    shown = table.shown(settings.schema_)
+        async def resumed(kept: PostgresParkedTables, plans: Plans) -> tuple[bool, bool]:
+            was_parked = await kept.resume(table)
+            return was_parked, was_parked or table in {spec.table for spec in await plans.specs()}
+
+        was_parked, is_there = _over_the_database(settings, resumed)
+    if not is_there:
+        with refusals():
+            raise StartRefused(f"there is no table {shown}", remedy="see ingest-server tables list")
     typer.echo(f"table {shown} goes on" if was_parked else f"table {shown} was not parked")
     raise typer.Exit(0 if was_parked else 1)
 

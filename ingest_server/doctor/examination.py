@@ -48,13 +48,16 @@ def _models(settings: Settings) -> Finding:
 
 
 def _ask(settings: Settings) -> list[Finding]:
-    if settings.database is None and not (settings.data_dir / "postgres").exists():
-        return [ok("database", f"none is in {settings.data_dir} yet; ingest-server run makes it")]
     try:
+        if settings.database is None and not (settings.data_dir / "postgres").exists():
+            return [ok("database", f"none is in {settings.data_dir} yet; ingest-server run makes it")]
         with database_beside(settings) as dsn:
             return asyncio.run(_questions(settings, dsn))
     except StartRefused as error:
         return [failure("database", error.what, error.remedy)]
+    except PermissionError:
+        place = settings.data_dir.absolute()
+        return [failure("database", f"{place} may not be entered", "name another --data-dir, or let this user in")]
 
 
 async def _questions(settings: Settings, dsn: str) -> list[Finding]:

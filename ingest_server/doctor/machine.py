@@ -70,7 +70,7 @@ def disks(settings: Settings) -> Findings:
         yield from findings
         if all(one.level != "failure" for one in findings):
             yield _fsync(nearest(settings.journal_path))
-        if damaged := sorted(settings.journal_path.glob("*.damaged")):
+        if _is_seen(settings.journal_path) and (damaged := sorted(settings.journal_path.glob("*.damaged"))):
             yield warning(
                 "journal",
                 f"damaged files were set aside: {', '.join(one.name for one in damaged)}",
@@ -129,7 +129,14 @@ def fsync_seconds(place: Path) -> float:
 def nearest(path: Path) -> Path:
     """The path, or the nearest directory above it that is there."""
     path = path.absolute()
-    return next(one for one in (path, *path.parents) if one.is_dir())
+    return next(one for one in (path, *path.parents) if _is_seen(one))
+
+
+def _is_seen(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:  # the directory above may not be entered: that one is what is wrong
+        return False
 
 
 def file_system_of(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:

@@ -15,6 +15,7 @@ from ingest_server.settings.listening import is_loopback
 from ingest_server.telemetry import Telemetry
 from ingest_server.tls import Certificate
 from ingest_server.tokens.file import read_tokens
+from ingest_server.tokens.grant import Known
 
 _SOON_SECONDS = 21 * 86400
 _DAY = 86400
@@ -23,9 +24,13 @@ _DAY = 86400
 def tokens(settings: Settings) -> Findings:
     """Whether there are tokens where they are needed, and the file can be used."""
     try:
-        found = {*settings.tokens, *read_tokens(settings.tokens_path)}
+        found = {**settings.tokens, **read_tokens(settings.tokens_path)}
+        Known(found, settings.schema_)
     except StartRefused as error:
         yield failure("tokens", error.what, error.remedy)
+        return
+    except ValueError as error:
+        yield failure("tokens", str(error), f"mend [tokens.NAME] in the settings' file or in {settings.tokens_path}")
         return
     if found:
         yield ok("tokens", f"{len(found)} known")

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from ingest_server.errors import StartRefused
 from ingest_server.model import TableName, TableOptions, TableSpec
@@ -44,13 +45,13 @@ def load_models(settings: Settings) -> dict[TableName, Model]:
         except ImportError as error:
             raise StartRefused(
                 f"settings: tables names the module {name}, which cannot be imported ({error})",
-                remedy="start where it can be imported, or set PYTHONPATH",
+                remedy=_mended(name) or "start where it can be imported, or set PYTHONPATH",
             ) from None
         except Exception as error:
             raise StartRefused(
                 f"settings: tables names the module {name}, which fails while it is imported: "
                 f"{type(error).__name__}: {error}",
-                remedy="mend the module",
+                remedy=_mended(name) or "mend the module",
             ) from error
         models = [value for value in vars(module).values() if _is_table(value)]
         if not models:
@@ -64,6 +65,15 @@ def load_models(settings: Settings) -> dict[TableName, Model]:
                     remedy="give one of them table=… of its own, or make it abstract=True",
                 )
     return found
+
+
+def _mended(name: str) -> str | None:
+    """What to do where a file is named instead of its module."""
+    path = PurePath(name)
+    if "/" not in name and path.suffix != ".py":
+        return None
+    parts = [part for part in path.with_suffix("").parts if part not in ("/", "..")]
+    return f"write the module's dotted name: {'.'.join(parts)}"
 
 
 def _is_table(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from ingest_server.model import TableName
 from ingest_server.tokens.section import TokenSection
 
 _MARK = "ingest_"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Tables:
         for text in texts:
             if text == "*":
                 every = True
+            elif "*" in _QUOTED.sub("", text.removesuffix(".*")):
+                raise ValueError(
+                    f"{text} is no table's name (a star in one is double-quoted), nor one of the patterns schema.* and *"
+                )
             elif text.endswith(".*"):
                 schemas.add(TableName.parse(text.removesuffix("*") + "any", schema).schema)
             else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ingest_server.errors import StartRefused
+from ingest_server.postgres.embedded.account import owner_of
 from ingest_server.postgres.embedded.embedded import EmbeddedPostgres, existing_postgres, not_here
 from ingest_server.postgres.embedded.running import running_dsn
 from ingest_server.settings import Settings
@@ -89,6 +90,12 @@ def uri(settings: Settings) -> str:
     if not (settings.data_dir / "postgres").exists():
         raise not_here(settings.data_dir)
     found = running_dsn(settings.data_dir)
+    data = settings.data_dir.absolute() / "postgres"
+    if found is None and not os.access(data, os.R_OK | os.X_OK):
+        raise StartRefused(
+            f"whether the embedded PostgreSQL runs cannot be said: this user may not read {data}",
+            remedy=f"ask as its owner, {owner_of(data)}",
+        )
     if found is None:
         raise StartRefused(
             f"the embedded PostgreSQL in {settings.data_dir.absolute()} does not run",

@@ -1,5 +1,7 @@
 """The command line."""
 
+from importlib.metadata import version
+
 import pytest
 from typer.testing import CliRunner
 
@@ -61,3 +63,8 @@ def test_a_mistake_is_one_line_and_exit_code_1(served: list[Settings]) -> None:
 def test_a_flag_that_is_not_there_is_a_mistake_of_use(served: list[Settings]) -> None:
     assert run("--nonsense").exit_code == 2
     assert served == []
+
+
+def test_the_version_is_a_command_and_a_flag() -> None:
+    shown = [CliRunner().invoke(cli, [words]) for words in ("version", "--version")]
+    assert [(one.exit_code, one.stdout) for one in shown] == [(0, f"{version('scrapy-batching')}\n")] * 2

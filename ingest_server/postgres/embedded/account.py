@@ -56,6 +56,17 @@ class Account:
         return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == self.gid else stat.S_IXOTH))
 
 
+def owner_of(path: Path) -> str | None:
+    """Whose the path is: the name, or the number where the system knows none. None where the path cannot be looked at."""
+    try:
+        number = path.stat().st_uid
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user id {number}"
+    except OSError:
+        return None
+
+
 def make_directory(path: Path, *, reachable: bool) -> None:
     """Make the directory and the parents that it lacks; those, and no others, are opened where `reachable` asks for it."""
     missing = [place for place in (path, *path.parents) if not place.exists()]

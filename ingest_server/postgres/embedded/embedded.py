@@ -8,6 +8,7 @@ It listens on a Unix socket in a directory that only its account may enter, and 
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -22,7 +23,7 @@ from typing import IO
 import psutil
 
 from ingest_server.errors import EmbeddedUnavailable
-from ingest_server.postgres.embedded.account import Account, make_directory
+from ingest_server.postgres.embedded.account import Account, make_directory, owner_of
 from ingest_server.postgres.embedded.binaries import binaries_for, major_of
 from ingest_server.postgres.embedded.running import dsn_in, sockets_of
 from ingest_server.postgres.embedded.sockets import make_sockets, socket_directory
@@ -73,8 +74,10 @@ class EmbeddedPostgres:
                 users.close()
                 raise
         except OSError as error:
+            owner = owner_of(self._directory) if error.errno == errno.EACCES else None
             raise EmbeddedUnavailable(
-                f"{error.filename or self._directory}: {error.strerror}",
+                f"{error.filename or self._directory}: {error.strerror}"
+                + (f" ({self._directory} belongs to {owner})" if owner else ""),
                 remedy=f"let this user own {self._directory} and write in it, or name another directory with --data-dir",
             ) from error
         self._users = users

@@ -108,6 +108,14 @@ def test_without_models_or_a_database_the_remedy_is_named(shop: str, tmp_path) -
     assert (away.exit_code, "start it, name the server's database with --database" in away.output) == (2, True)
 
 
+@pytest.mark.parametrize("file", ["shop_models.py", "./shop_models.py"])
+def test_a_modules_file_is_answered_with_its_dotted_name(shop: str, file: str) -> None:
+    said = tables("diff", shop, "--tables", file)
+    assert (said.exit_code, said.output.count("\n")) == (2, 1)
+    assert f"names the module {file}, " in said.output
+    assert said.output.endswith(": write the module's dotted name: shop_models\n")
+
+
 def test_several_hosts_that_are_away_are_named_without_the_password(shop: str) -> None:
     away = tables("diff", "postgresql://me:geheim@127.0.0.1:1,[::1]:1/name")
     assert (away.exit_code, "PostgreSQL at 127.0.0.1:1,[::1]:1/name" in away.output) == (2, True)

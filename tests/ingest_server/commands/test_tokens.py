@@ -56,6 +56,11 @@ def test_a_token_is_shown_once_and_only_its_hash_is_kept() -> None:
     assert not section.admin
 
 
+def test_a_pattern_that_there_is_not_is_refused_and_nothing_is_kept() -> None:
+    assert "a* is no table's name" in refused("create", "shop", "--table", "a*")
+    assert not FILE.exists()
+
+
 def test_one_token_replaces_another() -> None:
     old = created("shop", "--admin", "--table", "a")
     assert "say --add" in refused("create", "shop")

@@ -83,3 +83,17 @@ def test_tokens_that_others_may_write_and_none_where_they_are_needed(tmp_path: P
     file.chmod(0o622)
     (found,) = safety.tokens(Settings.read({"data_dir": tmp_path}))
     assert (found.level, "chmod 600" in found.remedy) == (Level.FAILURE, True)
+
+
+def test_a_pattern_for_tables_that_there_is_not_is_found_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = f'[tokens.shop]\nhash = "{"0" * 64}"\ntables = ["a*"]\n'
+    for name in ("ingest.toml", "tokens.toml"):
+        file = tmp_path / name
+        file.write_text(section)
+        file.chmod(0o600)
+        (found,) = safety.tokens(Settings.read({"tokens_file": tmp_path / "tokens.toml"}))
+        assert (found.level, "a* is no table's name" in found.text) == (Level.FAILURE, True), name
+        file.unlink()

@@ -149,6 +149,13 @@ async def test_resume_over_http_is_heard_by_every_server_of_the_database(
         is_problem(here.ask("POST", "/v1/tables/nowhere/resume"), 404)
 
 
+def test_a_table_that_is_not_there_cannot_go_on(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGEST_CREATE_TABLES", "on")  # a table that would be made is none yet
+    said = cli("tables", "resume", "nowhere", "--database", database)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == "ingest-server: there is no table nowhere: see ingest-server tables list\n"
+
+
 @pytest.mark.parametrize("journal", ["on", "off"])
 async def test_past_its_share_a_parked_table_is_503_alone_and_others_do_not_notice(
     database: str, sql: asyncpg.Connection, tmp_path: Path, journal: str

@@ -63,6 +63,7 @@ def test_bytes_that_are_no_text_are_an_unknown_token() -> None:
         (["other.*"], ["other.a", 'other."*"'], ["a", "public.other", "others.a"]),
         (['"a.b".*'], ['"a.b".c'], ["a.b", "a"]),
         (['"*"'], ['"*"'], ["a", "other.b"]),
+        (['"a*"', 'other."*b"', '"c*".*'], ['"a*"', 'other."*b"', '"c*".d'], ["ab", "other.b", "c.d"]),
         (["Case"], ["Case"], ["case"]),
         ([], [], ["a", "public.a"]),
     ],
@@ -71,6 +72,12 @@ def test_tables_are_named_whole_or_by_their_schema(texts: list[str], yes: list[s
     tables = Tables.parse(texts, "public")
     assert [name for name in yes if TableName.parse(name, "public") not in tables] == []
     assert [name for name in no if TableName.parse(name, "public") in tables] == []
+
+
+@pytest.mark.parametrize("text", ["a*", "*a", "other.a*", "*.a", "a*.*", "*.*", "**", '"a"*'])
+def test_a_pattern_that_there_is_not_is_refused_with_those_that_there_are(text: str) -> None:
+    with pytest.raises(ValueError, match=r"nor one of the patterns schema\.\* and \*"):
+        Tables.parse([text], "public")
 
 
 @pytest.mark.parametrize("text", ["", ".*", "a.b.*", "a.b.c", '"', "a\0"])

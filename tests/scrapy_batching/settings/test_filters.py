@@ -40,7 +40,7 @@ def test_there_may_be_none(written):
         ("no.such.Filter", "it cannot be imported"),
         (shop.WithoutAccepts, "has no method `accepts(item)`"),
         (f"{SHOP}.by_kind", "write a class or its import path"),
-        (shop.OnlyDicts({}), "write a class or its import path"),
+        pytest.param(shop.OnlyDicts({}), "write a class or its import path", id="an instance"),
         (shop.NeedsAFormat, "making it raised KeyError in __init__, shop.py line"),
         (shop.Waits, "of `accepts`: it is a coroutine"),
         (shop.Asks, "of `accepts`: it is called with the item alone"),

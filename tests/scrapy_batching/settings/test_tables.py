@@ -92,7 +92,7 @@ def test_what_is_no_class(key, said):
         (f"{SHOP}.by_kin", f"did you mean {SHOP}.by_kind?"),
         (f"{SHOP}.Book", "it leads to no function"),
         (f"{SHOP}.by_two", "with one parameter"),
-        (shop.by_two, "with one parameter"),
+        pytest.param(shop.by_two, "with one parameter", id="a function of two"),
         (f"{SHOP}.by_waiting", "write it without `async`"),
         (shop.Book, "right stands a table's name, or a function"),
         (7, "right stands a table's name"),

@@ -112,6 +112,21 @@ def test_letters_are_deleted_and_imported_again(letters: Letters, url: str, thin
     assert (code, output, "letter 6" in errors, errors.count("\n")) == (2, "", True, 1)
 
 
+def test_an_export_is_never_written_over(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "letters.ndjson"
+    file.write_text("the only copy\n")
+    code, output, errors = run(url, "export", "--to", str(file))
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
+    assert "is there already: name another file, or move that one away" in errors
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("letters.ndjson", "the only copy\n")]
+
+
+def test_a_file_without_a_letter_is_not_retried_in_silence(url: str) -> None:
+    code, output, errors = run(url, "retry", "--repaired", "-", given=b"\n")
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
+    assert "the file holds no letter" in errors
+
+
 @pytest.mark.parametrize(
     "words",
     [
