@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
@@ -14,12 +15,21 @@ _URI = re.compile(
 
 
 def _connection_string(value: SecretStr) -> SecretStr:
-    if _URI.fullmatch(value.get_secret_value()) is None:
+    if _URI.fullmatch(value.get_secret_value()) is None or not _is_split(value.get_secret_value()):
         raise ValueError(
             "no connection string: write postgresql://user@host:5432/name,"
             " and in a password %2F for /, %3F for ?, %23 for #, %40 for @, %25 for %"
         )
     return value
+
+
+def _is_split(uri: str) -> bool:
+    """Whether Python, and with it the driver, takes it apart: newer ones refuse an IPv6 address beside another host."""
+    try:
+        urlsplit(uri)
+    except ValueError:
+        return False
+    return True
 
 
 class DatabaseSettings(BaseModel):

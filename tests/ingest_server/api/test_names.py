@@ -1,6 +1,7 @@
 """The batch's name: sent again, used twice, free again."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
@@ -110,6 +111,7 @@ async def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(
 
 
 def test_a_batch_that_never_was_is_404(asker: Asker) -> None:
-    for name in ("0190a7e4-1111-7222-8333-444455556666", "nonsense", "{0190a7e4-1111-7222-8333-444455556666}", "%FF"):
+    never = uuid4()
+    for name in (str(never), "nonsense", f"{{{never}}}", "%FF"):
         answer = asker.get(f"/v1/batches/{name}")
         is_problem(answer, 400 if name == "%FF" else 404)

@@ -117,9 +117,12 @@ def test_a_modules_file_is_answered_with_its_dotted_name(shop: str, file: str) -
 
 
 def test_several_hosts_that_are_away_are_named_without_the_password(shop: str) -> None:
-    away = tables("diff", "postgresql://me:geheim@127.0.0.1:1,[::1]:1/name")
-    assert (away.exit_code, "PostgreSQL at 127.0.0.1:1,[::1]:1/name" in away.output) == (2, True)
+    away = tables("diff", "postgresql://me:geheim@127.0.0.1:1,127.0.0.2:1/name")
+    assert (away.exit_code, "PostgreSQL at 127.0.0.1:1,127.0.0.2:1/name" in away.output) == (2, True)
     assert "geheim" not in away.output
+    # Some Pythons take this apart and some do not: in either case it is one line.
+    odd = tables("diff", "postgresql://me:geheim@127.0.0.1:1,[::1]:1/name")
+    assert (odd.exit_code, odd.output.count("\n"), "geheim" in odd.output) == (2, 1, False)
 
 
 def test_a_place_that_may_not_be_entered_is_named_in_one_line(tmp_path, monkeypatch) -> None:

@@ -162,7 +162,7 @@ def test_what_is_no_connection_string_is_said_without_it(database: str) -> None:
     [
         "postgresql://",
         "postgres://me@/name?host=%2Ftmp%2Fsocket",
-        "postgresql://me:100%25@one:5432,[::1]:5433,three/name?target_session_attrs=read-write",
+        "postgresql://me:100%25@one:5432,two:5433,three/name?target_session_attrs=read-write",
         "postgresql://host?user=me@there",
     ],
 )
