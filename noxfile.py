@@ -53,7 +53,8 @@ def cell(scrapy: str, version: str, python: str) -> None:
         """The crawl's wing."""
         session.install("--quiet", "--editable", ".[dev]", f"scrapy~={scrapy}.0")
         session.run("python", "-c", "import scrapy, sys; print('Scrapy', scrapy.__version__, 'Python', sys.version)")
-        session.run("python", "-m", "pytest", "--quiet", *(session.posargs or TESTS))
+        together = "--numprocesses=2", "--dist=loadfile"
+        session.run("python", "-m", "pytest", "--quiet", *together, *(session.posargs or TESTS))
 
 
 for one in PYTHON:

@@ -18,8 +18,9 @@ from tests.running import RunningServer, running_server
 
 _numbers = itertools.count(1)
 
-# A shell starts what runs in its background with SIGINT ignored, and every child would ignore it too.
+# A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and every child would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
