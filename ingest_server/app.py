@@ -6,6 +6,7 @@ database, in that order.
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -73,6 +74,9 @@ async def serve(settings: Settings, *, announce: Callable[[str], None]) -> int:
             return 0
         server = Server(settings, models, workers_pool, readers_pool, telemetry, destination, entrance)
         url = await server.start()
+        # What was imported stays: without this a full collection looks at 100,000 objects and takes 50 ms.
+        gc.collect()
+        gc.freeze()
         announce(url)
         entrance.warn()
         await stop.wait()

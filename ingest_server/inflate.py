@@ -20,6 +20,7 @@ _ZSTD_WINDOW_LOG = 23
 _PIECE = 4096
 # Some pack each item by itself. Each member costs microseconds, and a mebibyte holds 50,000 empty ones.
 _MOST_MEMBERS = 100_000
+_MEMBERS_A_STEP = 500
 
 
 class Inflater(Protocol):
@@ -29,7 +30,10 @@ class Inflater(Protocol):
     """Bytes of what it made that it may keep for itself."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Decoded pieces of at most 256 KiB. Raises `BadRequest` where the data is not what its header says."""
+        """Decoded pieces of at most 256 KiB; an empty one where the work so far was a step, and others should get a turn.
+
+        Raises `BadRequest` where the data is not what its header says.
+        """
 
     def finish(self) -> None:
         """Raise `BadRequest` where the stream ended too early."""
@@ -66,6 +70,8 @@ class _Zlib:
                     if self._streams > _MOST_MEMBERS:
                         raise BadRequest(f"the body has more than {_MOST_MEMBERS} gzip members: pack it as one")
                     self._stream = self._open(rest)
+                    if self._streams % _MEMBERS_A_STEP == 0:
+                        yield b""
                 yield from self._decode(rest)
                 rest = self._stream.unused_data
                 if self._stream.eof:
@@ -112,7 +118,9 @@ class _Zstd:
                     if self._frames > _MOST_MEMBERS:
                         raise BadRequest(f"the body has more than {_MOST_MEMBERS} zstd frames: pack it as one")
                     self._stream = self._open()
-                yield from self._decode(rest)
+                    if self._frames % _MEMBERS_A_STEP == 0:
+                        yield b""
+                yield from filter(None, self._decode(rest))
                 rest = self._stream.unused_data if self._stream.eof else b""
                 self._fed = True
 

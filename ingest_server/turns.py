@@ -1,4 +1,4 @@
-"""Work that holds the event loop, cut into steps: one step in each round of the loop, whoever does it.
+"""Work that holds the event loop, cut into steps: in each round of it one for what arrives, and one for what is written.
 
 A probe, or somebody with a small batch, then waits for one step and not for all that two hundred others have to do. A
 thread would not help: what takes long here holds the interpreter's lock.
@@ -6,6 +6,7 @@ thread would not help: what takes long here holds the interpreter's lock.
 
 import asyncio
 from collections import deque
+from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
 STEP_BYTES = 256 * 1024
@@ -69,20 +70,34 @@ class _Lines:
         return line
 
 
-_STEPS, _REQUESTS = _Lines(1), _Lines(8)
+_STEPS, _WORKERS_STEPS, _REQUESTS, _LEFTOVERS = _Lines(1), _Lines(1), _Lines(8), _Lines(4)
+_line_of_this_task: ContextVar[_Lines] = ContextVar("line", default=_STEPS)
+
+
+def be_a_worker() -> None:
+    """From now on this task's turns are the workers'.
+
+    They have a line of their own: what was accepted must not wait behind hundreds of bodies that arrive, each step of it anew.
+    """
+    _line_of_this_task.set(_WORKERS_STEPS)
 
 
 async def turn() -> None:
-    """Return when this round of the loop is yours: one caller in each round, in the order of their coming.
+    """Return when this round of the loop is yours: one caller in each round, and one worker, in the order of their coming.
 
     What follows up to the next `await` is one step, and should take a few milliseconds at most.
     """
-    await _STEPS.of_this_loop().turn()
+    await _line_of_this_task.get().of_this_loop().turn()
 
 
 async def request_turn() -> None:
     """The same for requests that begin, a few in each round: a probe does not wait for a thousand of them."""
     await _REQUESTS.of_this_loop().turn()
+
+
+async def leftover_turn() -> None:
+    """The same for bodies that are thrown away: they would be all that the loop reads."""
+    await _LEFTOVERS.of_this_loop().turn()
 
 
 class Breath:

@@ -7,6 +7,7 @@ from ingest_server.delivery import Aside, Delivery
 from ingest_server.ports import BatchQueue
 from ingest_server.statuses import Statuses
 from ingest_server.telemetry import Telemetry
+from ingest_server.turns import be_a_worker
 
 
 class Workers:
@@ -57,6 +58,7 @@ class Workers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
+        be_a_worker()
         async for batch in self._gate.through(self._queue):
             taken_at = self._rate.clock()
             self._statuses.processing(batch)

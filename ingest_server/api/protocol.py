@@ -14,10 +14,11 @@ from aiohttp.http import HttpRequestParser, RawRequestMessage
 
 from ingest_server.api.access_log import AccessLog, log
 from ingest_server.api.connections import ConnectionBounds, Connections, Cut, written_out
+from ingest_server.api.leftovers import Leftovers
 from ingest_server.api.probes import Probes, ends_there
 from ingest_server.api.problems import plain_problem
 from ingest_server.errors import BadRequest
-from ingest_server.turns import request_turn, turn
+from ingest_server.turns import request_turn
 
 # The body is not asked for yet, and the client waits for that.
 _EXPECTS: web.RequestKey[bool] = web.RequestKey("expects", bool)
@@ -32,9 +33,6 @@ _SHUTDOWN_SECONDS = 5.0
 # KiB and 32 for each connection, which nobody accounts for.
 _READ_BYTES = 2**16
 _REQUESTS_AHEAD = 4
-# What is left of a body that was refused: read for so long and so far, so that the client comes to read its answer.
-_REST_SECONDS = 10.0
-_REST_BYTES = 32 * 2**20
 
 
 class Runner(web.AppRunner):
@@ -50,7 +48,7 @@ class Runner(web.AppRunner):
             handler_cancellation=False,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             keepalive_timeout=2 * bounds.idle_seconds + 60,  # `connections` is sooner
-            lingering_time=0,  # and `_Connection` to what is left of a body
+            lingering_time=0,  # and `leftovers` to what is left of a body
             read_bufsize=_READ_BYTES,
         )
 
@@ -94,9 +92,11 @@ class _Server(web.Server):
         super().__init__(*arguments, **more)
         self._connections_bound = connections
         self._probes = Probes()
+        self._leftovers = Leftovers()
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._connections_bound, self._probes, loop=self._loop, **self._kwargs)
+        shared = self._connections_bound, self._probes, self._leftovers
+        return _Connection(self, *shared, loop=self._loop, **self._kwargs)
 
 
 class _Connection(web.RequestHandler):
@@ -104,6 +104,7 @@ class _Connection(web.RequestHandler):
         "_connections",
         "_head_bytes",
         "_is_at_work",
+        "_leftovers",
         "_probe",
         "_probes",
         "head_since",
@@ -111,7 +112,9 @@ class _Connection(web.RequestHandler):
         "unread_since",
     )
 
-    def __init__(self, server: web.Server, connections: Connections, probes: Probes, **more: Any) -> None:
+    def __init__(
+        self, server: web.Server, connections: Connections, probes: Probes, leftovers: Leftovers, **more: Any
+    ) -> None:
         super().__init__(server, **more)
         self._max_msg_queue_size = _REQUESTS_AHEAD
         self._msg_queue_resume_size = _REQUESTS_AHEAD // 2
@@ -126,6 +129,7 @@ class _Connection(web.RequestHandler):
         )
         self._connections = connections
         self._probes = probes
+        self._leftovers = leftovers
         self._probe: bytes | None = None
         self._head_bytes = 0
         self._is_at_work = False
@@ -194,29 +198,12 @@ class _Connection(web.RequestHandler):
         if self._probe is not None:
             self._probes.learn(self._probe, resp)
             self._probe = None
-        await self._read_the_rest(request)
+        await self._leftovers.throw_away(self, request.content)
         if not self._messages:
             self._is_at_work = False
             now = self._connections.clock()
             self.head_since, self.idle_since = (now, None) if self._head_bytes else (None, now)
         return finished
-
-    async def _read_the_rest(self, request: web.BaseRequest) -> None:
-        """A client that writes all before it reads would not see why it was refused; one that never ends is cut."""
-        content, left = request.content, _REST_BYTES
-        if content.is_eof() or content.exception() is not None:
-            return
-        try:
-            async with asyncio.timeout(_REST_SECONDS):
-                while not content.is_eof() and left > 0:
-                    left -= len(await content.readany())
-                    await turn()
-        except TimeoutError:
-            left = 0
-        except (web.RequestPayloadError, ConnectionError, RuntimeError):  # RuntimeError: it has gone, says aiohttp
-            return
-        if left <= 0:
-            self.cut("body")
 
     def pause_writing(self) -> None:
         """The client does not read what it asked for."""

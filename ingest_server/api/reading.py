@@ -58,7 +58,7 @@ async def read_body(
                     digest.update(piece)
                     whole.write(piece)
                     # a piece that grew may be followed by hundreds, and a large body comes in a thousand
-                    if len(piece) > len(arrived) or decoded > _SMALL_BYTES:
+                    if not piece or len(piece) > len(arrived) or decoded > _SMALL_BYTES:
                         await turn()
                 if sent > _SMALL_SENT:
                     await turn()

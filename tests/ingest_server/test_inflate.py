@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import random
 import time
 import zlib
 
@@ -124,3 +125,16 @@ def test_another_encoding_is_refused(header: str) -> None:
 @pytest.mark.parametrize("header", [None, "", " GZip "])
 def test_a_header_may_be_missing_or_in_any_case(header: str | None) -> None:
     inflater(header)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_many_small_streams_are_worked_on_in_steps(encoding: str) -> None:
+    one = {"gzip": gzip.compress(b""), "zstd": zstd.compress(b"")}[encoding]
+    assert list(inflater(encoding).feed(one * 1600)) == [b"", b"", b""]
+
+
+def test_a_piece_of_which_nothing_comes_yet_is_no_step() -> None:
+    whole = bytes(random.Random(7).choices(range(64), k=200_000))
+    pieces = list(inflater("zstd").feed(zstd.compress(whole)))
+    assert b"" not in pieces
+    assert b"".join(pieces) == whole

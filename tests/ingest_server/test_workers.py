@@ -11,6 +11,7 @@ from ingest_server.parking.parking import Parking
 from ingest_server.queues.memory import MemoryQueue
 from ingest_server.statuses import Statuses, until_settled
 from ingest_server.telemetry import Telemetry
+from ingest_server.turns import turn
 from ingest_server.workers import Workers
 from tests import make
 from tests.fakes import FakeParkedTables, FakeSink
@@ -67,6 +68,23 @@ async def test_a_batch_in_trouble_holds_no_worker(world: World) -> None:
     world.sink.make_table("nowhere")
     async with asyncio.timeout(SECONDS):
         await world.queue.drain()
+
+
+async def test_what_was_accepted_does_not_wait_behind_bodies_that_arrive(world: World) -> None:
+    arriving = [asyncio.create_task(turn()) for _ in range(1000)]
+    write = world.sink.write
+
+    async def in_steps(batch):
+        for _ in range(5):
+            await turn()
+        return await write(batch)
+
+    world.sink.write = in_steps
+    world.workers.start()
+    entry = await world.accept(make.batch({"a": 1}))
+    await until_settled(entry, SECONDS)
+    assert sum(not one.done() for one in arriving) > 900
+    await asyncio.gather(*arriving)
 
 
 async def test_stopping_gives_up_what_is_in_the_middle(world: World) -> None:
