@@ -6,6 +6,7 @@ that is refused is a problem.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ _SHUTDOWN_SECONDS = 5.0
 # KiB and 32 for each connection, which nobody accounts for.
 _READ_BYTES = 2**16
 _REQUESTS_AHEAD = 4
+# What the kernel takes for one connection of a crowd: uvloop reads all of that at once.
+_CROWDED_BYTES = 2**14
 
 
 class Runner(web.AppRunner):
@@ -75,6 +78,9 @@ async def body_of(request: web.Request) -> AsyncIterator[bytes]:
 
     Raises `BadRequest` where the body breaks off or is not what its framing says.
     """
+    connection = request.protocol
+    if isinstance(connection, _Connection):
+        connection.read_on()
     if request.get(_EXPECTS):
         request[_EXPECTS] = False
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -104,6 +110,7 @@ class _Connection(web.RequestHandler):
         "_connections",
         "_head_bytes",
         "_is_at_work",
+        "_is_held",
         "_leftovers",
         "_probe",
         "_probes",
@@ -132,7 +139,7 @@ class _Connection(web.RequestHandler):
         self._leftovers = leftovers
         self._probe: bytes | None = None
         self._head_bytes = 0
-        self._is_at_work = False
+        self._is_at_work = self._is_held = False
         self.head_since: float | None = None
         self.idle_since: float | None = None
         self.unread_since: float | None = None
@@ -142,6 +149,8 @@ class _Connection(web.RequestHandler):
         super().connection_made(transport)
         self.head_since = self._connections.clock()
         self._connections.made(self)
+        if self._connections.are_a_crowd:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CROWDED_BYTES)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back."""
@@ -163,6 +172,7 @@ class _Connection(web.RequestHandler):
         if self._request_count != before:
             self._is_at_work, self._head_bytes = True, 0
             self.head_since = self.idle_since = None
+            self._hold_in_a_crowd()
         elif is_head:
             self._count_head(len(data))
         request = self._current_request
@@ -170,6 +180,17 @@ class _Connection(web.RequestHandler):
             return
         if not isinstance(self._messages[-1][0], RawRequestMessage):
             request.content.set_exception(web.RequestPayloadError())
+
+    def _hold_in_a_crowd(self) -> None:
+        if self._connections.are_a_crowd and self.transport is not None and not self._messages[-1][1].is_eof():
+            self._is_held = True
+            self.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Somebody wants the body."""
+        if self._is_held and self.transport is not None:
+            self._is_held = False
+            self.transport.resume_reading()
 
     def _answers_at_once(self, data: bytes) -> bool:
         answer = self._probes.answer(data)
@@ -198,6 +219,7 @@ class _Connection(web.RequestHandler):
         if self._probe is not None:
             self._probes.learn(self._probe, resp)
             self._probe = None
+        self.read_on()
         await self._leftovers.throw_away(self, request.content)
         if not self._messages:
             self._is_at_work = False

@@ -59,7 +59,7 @@ def _probes(axes: Axes, result: Result) -> None:
     axes.axvline(GOAL_MS, color=_RED, linewidth=1, linestyle=":")
     axes.set_xscale("log")
     axes.set_title(f"/livez on a new connection, ms (dotted: the goal for p99, {GOAL_MS} ms)")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="upper right", fontsize=8)
 
 
 def save(figure: Figure, path: Path) -> None:
