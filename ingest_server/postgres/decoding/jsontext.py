@@ -36,7 +36,7 @@ elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def too_deep(raw: bytes, *, below: int = 0) -> bool:
     """Whether this JSON, which stands so many levels below the top, reaches deeper than an item may."""
     room = MAX_DEPTH - below
-    return raw.count(b"[") + raw.count(b"{") > room and _nests_deeper(raw, room)
+    return len(raw) > room and raw.count(b"[") + raw.count(b"{") > room and _nests_deeper(raw, room)
 
 
 def holds_nan(value: bytes) -> bool:
