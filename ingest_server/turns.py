@@ -70,7 +70,7 @@ class _Lines:
         return line
 
 
-_STEPS, _WORKERS_STEPS, _REQUESTS, _LEFTOVERS = _Lines(1), _Lines(1), _Lines(8), _Lines(4)
+_STEPS, _WORKERS_STEPS, _REQUESTS, _UNWANTED = _Lines(1), _Lines(1), _Lines(8), _Lines(4)
 _line_of_this_task: ContextVar[_Lines] = ContextVar("line", default=_STEPS)
 
 
@@ -95,9 +95,9 @@ async def request_turn() -> None:
     await _REQUESTS.of_this_loop().turn()
 
 
-async def leftover_turn() -> None:
+async def unwanted_turn() -> None:
     """The same for bodies that are thrown away: they would be all that the loop reads."""
-    await _LEFTOVERS.of_this_loop().turn()
+    await _UNWANTED.of_this_loop().turn()
 
 
 class Breath:

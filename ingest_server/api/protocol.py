@@ -15,9 +15,9 @@ from aiohttp.http import HttpRequestParser, RawRequestMessage
 
 from ingest_server.api.access_log import AccessLog, log
 from ingest_server.api.connections import ConnectionBounds, Connections, Cut, written_out
-from ingest_server.api.leftovers import Leftovers
 from ingest_server.api.probes import Probes, ends_there
 from ingest_server.api.problems import plain_problem
+from ingest_server.api.unwanted import UnwantedBodies
 from ingest_server.errors import BadRequest
 from ingest_server.turns import request_turn
 
@@ -51,7 +51,7 @@ class Runner(web.AppRunner):
             handler_cancellation=False,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             keepalive_timeout=2 * bounds.idle_seconds + 60,  # `connections` is sooner
-            lingering_time=0,  # and `leftovers` to what is left of a body
+            lingering_time=0,  # and `unwanted` to what is left of a body
             read_bufsize=_READ_BYTES,
         )
 
@@ -98,10 +98,10 @@ class _Server(web.Server):
         super().__init__(*arguments, **more)
         self._connections_bound = connections
         self._probes = Probes()
-        self._leftovers = Leftovers()
+        self._unwanted = UnwantedBodies()
 
     def __call__(self) -> web.RequestHandler:
-        shared = self._connections_bound, self._probes, self._leftovers
+        shared = self._connections_bound, self._probes, self._unwanted
         return _Connection(self, *shared, loop=self._loop, **self._kwargs)
 
 
@@ -111,16 +111,16 @@ class _Connection(web.RequestHandler):
         "_head_bytes",
         "_is_at_work",
         "_is_held",
-        "_leftovers",
         "_probe",
         "_probes",
+        "_unwanted",
         "head_since",
         "idle_since",
         "unread_since",
     )
 
     def __init__(
-        self, server: web.Server, connections: Connections, probes: Probes, leftovers: Leftovers, **more: Any
+        self, server: web.Server, connections: Connections, probes: Probes, unwanted: UnwantedBodies, **more: Any
     ) -> None:
         super().__init__(server, **more)
         self._max_msg_queue_size = _REQUESTS_AHEAD
@@ -136,7 +136,7 @@ class _Connection(web.RequestHandler):
         )
         self._connections = connections
         self._probes = probes
-        self._leftovers = leftovers
+        self._unwanted = unwanted
         self._probe: bytes | None = None
         self._head_bytes = 0
         self._is_at_work = self._is_held = False
@@ -220,7 +220,7 @@ class _Connection(web.RequestHandler):
             self._probes.learn(self._probe, resp)
             self._probe = None
         self.read_on()
-        await self._leftovers.throw_away(self, request.content)
+        await self._unwanted.throw_away(self, request.content)
         if not self._messages:
             self._is_at_work = False
             now = self._connections.clock()

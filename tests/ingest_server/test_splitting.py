@@ -1,13 +1,12 @@
 """Large bodies cut in steps: the same items, and others get their turns meanwhile."""
 
-import asyncio
-
 import pytest
 
 from ingest_server import wire
 from ingest_server.errors import BadRequest, TooLarge
 from ingest_server.splitting import check_values, split_in_turns
 from ingest_server.turns import STEP_BYTES
+from tests.rounds import Rounds
 
 MIB = 2**20
 
@@ -54,18 +53,9 @@ async def test_an_item_that_is_too_large_is_refused(size: int) -> None:
 
 
 async def test_others_get_their_turns_while_67_million_blank_lines_are_read() -> None:
-    rounds = 0
-
-    async def other() -> None:
-        nonlocal rounds
-        while True:
-            await asyncio.sleep(0)
-            rounds += 1
-
-    task = asyncio.create_task(other())
-    assert await split_in_turns(b"\n" * 64 * MIB, "ndjson") == []
-    task.cancel()
-    assert rounds > 64 * MIB // STEP_BYTES // 2
+    async with Rounds() as rounds:
+        assert await split_in_turns(b"\n" * 64 * MIB, "ndjson") == []
+    assert rounds.count > 64 * MIB // STEP_BYTES // 2
 
 
 VALUES = {"item_values": 1000, "batch_values": 1500}

@@ -10,6 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from ingest_server.admission import Rooms
 from ingest_server.api.reading import read_body
 from ingest_server.inflate import inflater
+from tests.rounds import Rounds
 
 MIB = 2**20
 
@@ -20,21 +21,12 @@ async def test_the_loop_turns_while_members_that_hold_nothing_are_undone() -> No
     content.feed_data(gzip.compress(b"") * 10_000)
     content.feed_eof()
     rooms = Rooms(loop.time, int, MIB, lambda others, is_cut: AssertionError(others, is_cut))
-    rounds = 0
-
-    async def count() -> None:
-        nonlocal rounds
-        while True:
-            await asyncio.sleep(0)
-            rounds += 1
-
-    counting = asyncio.create_task(count())
-    arrived = await read_body(
-        *(make_mocked_request("POST", "/", payload=content), rooms.enter(None), inflater("gzip")),
-        sent_bytes=MIB,
-        decoded_bytes=MIB,
-        seconds=10,
-    )
-    counting.cancel()
+    async with Rounds() as rounds:
+        arrived = await read_body(
+            *(make_mocked_request("POST", "/", payload=content), rooms.enter(None), inflater("gzip")),
+            sent_bytes=MIB,
+            decoded_bytes=MIB,
+            seconds=10,
+        )
     assert arrived.body == b""
-    assert rounds >= 19
+    assert rounds.count >= 19

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
 
-from ingest_server.api.leftovers import Leftovers
+from ingest_server.api.unwanted import UnwantedBodies
 
 BODY = 4 * 2**20
 HEAD = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {BODY}\r\n\r\n".encode()
@@ -48,14 +48,14 @@ class Line:
 
 
 @contextlib.asynccontextmanager
-async def refusing(leftovers: Leftovers, line: Line | None = None) -> AsyncIterator[tuple[int, list[Refused]]]:
+async def refusing(unwanted: UnwantedBodies, line: Line | None = None) -> AsyncIterator[tuple[int, list[Refused]]]:
     """A server that throws every body away: its port, and its connections in the order of their requests."""
     refused: list[Refused] = []
 
     async def handle(request: web.BaseRequest) -> web.Response:
         one = Refused(request)
         refused.append(one)
-        await leftovers.throw_away(one, one.content)
+        await unwanted.throw_away(one, one.content)
         return web.Response(status=503)
 
     runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0)
@@ -82,7 +82,7 @@ async def sending(port: int, size: int = BODY) -> AsyncIterator[asyncio.StreamRe
 
 
 async def test_a_body_that_nobody_wants_is_read_to_its_end() -> None:
-    async with refusing(Leftovers()) as (port, refused), sending(port) as reader:
+    async with refusing(UnwantedBodies()) as (port, refused), sending(port) as reader:
         assert await reader.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
         assert refused[0].content.total_bytes == BODY
         assert not refused[0].cut_for
@@ -90,8 +90,8 @@ async def test_a_body_that_nobody_wants_is_read_to_its_end() -> None:
 
 async def test_who_waits_for_a_turn_holds_nothing() -> None:
     line = Line()
-    leftovers = Leftovers(take_turn=line.take_turn)
-    async with refusing(leftovers, line) as (port, refused), contextlib.AsyncExitStack() as stack:
+    unwanted = UnwantedBodies(take_turn=line.take_turn)
+    async with refusing(unwanted, line) as (port, refused), contextlib.AsyncExitStack() as stack:
         for _ in range(5):
             await stack.enter_async_context(sending(port))
         await line.reached(5)
@@ -104,8 +104,8 @@ async def test_who_waits_for_a_turn_holds_nothing() -> None:
 
 async def test_where_more_wait_than_may_the_one_that_began_first_is_ended() -> None:
     line = Line()
-    leftovers = Leftovers(2, take_turn=line.take_turn)
-    async with refusing(leftovers, line) as (port, refused), contextlib.AsyncExitStack() as stack:
+    unwanted = UnwantedBodies(2, take_turn=line.take_turn)
+    async with refusing(unwanted, line) as (port, refused), contextlib.AsyncExitStack() as stack:
         readers = []
         for _ in range(3):
             readers.append(await stack.enter_async_context(sending(port)))
@@ -116,7 +116,7 @@ async def test_where_more_wait_than_may_the_one_that_began_first_is_ended() -> N
 
 
 async def test_a_body_that_does_not_end_in_time_is_the_end_of_its_connection() -> None:
-    async with refusing(Leftovers(seconds=0.05)) as (port, refused), sending(port, BODY - 1) as reader:
+    async with refusing(UnwantedBodies(seconds=0.05)) as (port, refused), sending(port, BODY - 1) as reader:
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
         assert refused[0].cut_for == "body"
@@ -127,7 +127,7 @@ async def test_one_that_has_gone_stands_in_no_line() -> None:
     content = StreamReader(BaseProtocol(loop), BODY, loop=loop)
     content.feed_data(b"what came before it went")
     async with asyncio.timeout(5):
-        await Leftovers(take_turn=Line().take_turn).throw_away(Gone(), content)
+        await UnwantedBodies(take_turn=Line().take_turn).throw_away(Gone(), content)
 
 
 class Gone:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aiohttp import StreamReader, web
 
-from ingest_server.turns import leftover_turn
+from ingest_server.turns import unwanted_turn
 
 _MOST_CONNECTIONS = 256
 _BYTES = 32 * 2**20
@@ -27,7 +27,7 @@ class Connection(Protocol):
         """End it."""
 
 
-class Leftovers:
+class UnwantedBodies:
     """All of one server. A body has so many seconds and 32 MiB to end, or its connection is cut."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Leftovers:
         most: int = _MOST_CONNECTIONS,
         *,
         seconds: float = 10.0,
-        take_turn: Callable[[], Awaitable[None]] = leftover_turn,
+        take_turn: Callable[[], Awaitable[None]] = unwanted_turn,
     ) -> None:
         self._most = most
         self._seconds = seconds
