@@ -6,6 +6,7 @@ that is refused is a problem.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -150,7 +151,8 @@ class _Connection(web.RequestHandler):
         self.head_since = self._connections.clock()
         self._connections.made(self)
         if self._connections.are_a_crowd:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CROWDED_BYTES)
+            with contextlib.suppress(OSError):  # it may have gone already
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CROWDED_BYTES)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back."""
